@@ -1,0 +1,1 @@
+//! Hugging Face `BitNetForCausalLM` folders, memory-mapped and checked.

@@ -1,0 +1,5 @@
+//! bitgauge: did this change make it faster, by how much, and is the answer still right?
+
+pub mod measure;
+pub mod oracle;
+pub mod report;

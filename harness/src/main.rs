@@ -1,0 +1,2 @@
+//! The `bitgauge` command.
+fn main() {}
