@@ -1,6 +1,31 @@
 //! A BitNet b1.58 decoder: `Checkpoint -> Model -> Session -> token`.
 //!
 //! The engine never times itself and never decides what "faster" means; the
-//! `bitgauge` harness does both from outside, through the seams named here.
+//! `bitgauge` harness does both from outside, through four public seams:
+//!
+//! - [`kernels::Spec`]: how a ternary matrix is packed and multiplied;
+//! - [`model::Dispatch`]: which kernel a layer gets;
+//! - [`threads::Scheduler`]: how rows are spread over threads;
+//! - [`session::Observer`]: what is told when a part of a token is done.
 
+pub mod aligned;
+pub mod attention;
 pub mod checkpoint;
+pub mod error;
+pub mod float;
+pub mod input;
+pub mod isa;
+pub mod kernels;
+pub mod matrix;
+pub mod model;
+pub mod ops;
+pub mod sampler;
+pub mod session;
+pub mod synthetic;
+pub mod threads;
+pub mod trits;
+
+pub use error::Error;
+
+/// A token id, below the vocabulary size of the model that reads it.
+pub type Token = u32;

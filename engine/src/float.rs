@@ -1,0 +1,266 @@
+//! Float arithmetic with one order of operations on every machine.
+//!
+//! Each function is written once, over [`LANES`] running sums, and compiled for several
+//! instruction sets. Rust neither fuses nor reorders float operations, so all of them, and every
+//! architecture, give the same bits. This is what makes logits identical for every kernel,
+//! tiling and thread count.
+
+use crate::isa::Isa;
+
+/// Running sums of a reduction: lane `i` takes elements `i`, `i + LANES`, ...; then the upper half
+/// of the lanes is added to the lower until one is left.
+pub const LANES: usize = 32;
+
+/// Compiles `$body` for each vector width and calls the widest that may run.
+macro_rules! versions {
+    ($(#[$doc:meta])* pub fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:ident) => {
+        $(#[$doc])*
+        pub fn $name($($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? { $body($($arg),*) }
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? { $body($($arg),*) }
+                match Isa::highest() {
+                    Isa::Portable => {}
+                    // SAFETY: `Isa::highest` is a level whose features were all detected.
+                    Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    // SAFETY: every level above AVX2 includes the features of `Isa::Avx512`.
+                    _ => return unsafe { avx512($($arg),*) },
+                }
+            }
+            $body($($arg),*)
+        }
+    };
+}
+
+versions! {
+    /// Sum of `a[i] * b[i]`, each product rounded before it is added.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body
+}
+versions! {
+    /// [`dot`] with `a` in bf16, widened exactly.
+    pub fn dot_bf16(a: &[u16], b: &[f32]) -> f32 = dot_bf16_body
+}
+versions! {
+    /// Sum of squares, in f64: hidden states may be larger than the root of the largest f32.
+    pub fn sum_of_squares(x: &[f32]) -> f64 = sum_of_squares_body
+}
+versions! {
+    /// `y[i] = (x[i] * factor) * w[i]`.
+    pub fn scale_by(x: &[f32], factor: f32, w: &[f32], y: &mut [f32]) = scale_by_body
+}
+versions! {
+    /// `y[i] += x[i]`.
+    pub fn add(y: &mut [f32], x: &[f32]) = add_body
+}
+versions! {
+    /// `y[i] += a * x[i]`, the product rounded before it is added.
+    pub fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) = add_scaled_body
+}
+versions! {
+    /// `gate[i] = max(gate[i], 0)^2 * up[i]`.
+    pub fn relu2(gate: &mut [f32], up: &[f32]) = relu2_body
+}
+versions! {
+    /// Probabilities from scores, in place: `exp(s - max) / sum`. A score of minus infinity gives 0.
+    pub fn softmax(scores: &mut [f32]) = softmax_body
+}
+versions! {
+    /// Sum of int8 values, exact.
+    pub fn sum_i8(q: &[i8]) -> i32 = sum_i8_body
+}
+versions! {
+    /// `out[i] = sums[i] as f32 * factors[i % factors.len()]`.
+    pub fn finish(sums: &[i32], factors: &[f32], out: &mut [f32]) = finish_body
+}
+versions! {
+    /// The activation quantiser of one token; returns the scale.
+    ///
+    /// `m = max(max |x|, fl(1e-5))`, `s = fl(fl(1/m) * 127)`,
+    /// `q = clamp(round-half-even(fl(x * s)), -128, 127)`.
+    ///
+    /// # Errors
+    /// The index of the first value that is NaN or infinite.
+    pub fn quantize(x: &[f32], q: &mut [i8]) -> Result<f32, usize> = quantize_body
+}
+
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn reduce<A: Copy, B: Copy>(a: &[A], b: &[B], product: impl Fn(A, B) -> f32) -> f32 {
+    assert_eq!(
+        a.len(),
+        b.len(),
+        "a dot product takes vectors of one length"
+    );
+    let mut lanes = [0f32; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let (a_rest, b_rest) = (a.remainder(), b.remainder());
+    for (a, b) in a.zip(b) {
+        for i in 0..LANES {
+            lanes[i] += product(a[i], b[i]);
+        }
+    }
+    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += product(a, b);
+    }
+    fold(lanes)
+}
+
+#[inline(always)]
+fn dot_body(a: &[f32], b: &[f32]) -> f32 {
+    reduce(a, b, |a, b| a * b)
+}
+
+#[inline(always)]
+fn dot_bf16_body(a: &[u16], b: &[f32]) -> f32 {
+    reduce(a, b, |a, b| f32::from_bits(u32::from(a) << 16) * b)
+}
+
+#[inline(always)]
+fn sum_of_squares_body(x: &[f32]) -> f64 {
+    let mut lanes = [0f64; LANES];
+    for chunk in x.chunks(LANES) {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(x) * f64::from(x);
+        }
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] += lanes[i + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn scale_by_body(x: &[f32], factor: f32, w: &[f32], y: &mut [f32]) {
+    for ((y, &x), &w) in y.iter_mut().zip(x).zip(w) {
+        *y = (x * factor) * w;
+    }
+}
+
+#[inline(always)]
+fn add_body(y: &mut [f32], x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += x;
+    }
+}
+
+#[inline(always)]
+fn add_scaled_body(y: &mut [f32], a: f32, x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += a * x;
+    }
+}
+
+#[inline(always)]
+fn relu2_body(gate: &mut [f32], up: &[f32]) {
+    for (g, &u) in gate.iter_mut().zip(up) {
+        let positive = if *g < 0.0 { 0.0 } else { *g };
+        *g = positive * positive * u;
+    }
+}
+
+#[inline(always)]
+fn sum_i8_body(q: &[i8]) -> i32 {
+    q.iter().map(|&q| i32::from(q)).sum()
+}
+
+#[inline(always)]
+fn finish_body(sums: &[i32], factors: &[f32], out: &mut [f32]) {
+    if let [factor] = *factors {
+        for (out, &sum) in out.iter_mut().zip(sums) {
+            *out = sum as f32 * factor;
+        }
+        return;
+    }
+    for (out, sums) in out
+        .chunks_mut(factors.len())
+        .zip(sums.chunks(factors.len()))
+    {
+        for ((out, &sum), &factor) in out.iter_mut().zip(sums).zip(factors) {
+            *out = sum as f32 * factor;
+        }
+    }
+}
+
+#[inline(always)]
+fn softmax_body(scores: &mut [f32]) {
+    let max = scores
+        .iter()
+        .fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
+    let mut lanes = [0f32; LANES];
+    for chunk in scores.chunks_mut(LANES) {
+        for (lane, s) in lanes.iter_mut().zip(chunk) {
+            *s = exp_of_non_positive(*s - max);
+            *lane += *s;
+        }
+    }
+    let sum = fold(lanes);
+    for s in scores {
+        *s /= sum;
+    }
+}
+
+/// `exp(x)` for `x <= 0`: `2^n * exp(r)` with `|r| <= ln(2) / 2` and the Taylor polynomial of
+/// degree 7 for `exp(r)`, whose remainder (5e-9 relative) is below f32 rounding. 0 below -87.
+#[inline(always)]
+fn exp_of_non_positive(x: f32) -> f32 {
+    const LN2_HIGH: f32 = 0.693_359_4; // ln 2 to 10 bits, so that n * LN2_HIGH is exact
+    const LN2_LOW: f32 = (std::f64::consts::LN_2 - LN2_HIGH as f64) as f32;
+    let n = round_half_even(x.max(-87.0) * std::f32::consts::LOG2_E);
+    let r = (x.max(-87.0) - n * LN2_HIGH) - n * LN2_LOW;
+    let mut p = 1.0 / 5040.0;
+    for c in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
+        p = p * r + c;
+    }
+    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    if x < -87.0 { 0.0 } else { p * power }
+}
+
+/// To the nearest whole number, ties to even, for `|y| < 2^22`: the sum with 1.5 * 2^23 has no
+/// bits left for a fraction, and is rounded as IEEE 754 says.
+#[inline(always)]
+fn round_half_even(y: f32) -> f32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (y + MAGIC) - MAGIC
+}
+
+#[inline(always)]
+fn quantize_body(x: &[f32], q: &mut [i8]) -> Result<f32, usize> {
+    // Magnitudes order like their bits; NaN and infinity come last.
+    const INFINITE: u32 = 0x7f80_0000;
+    let largest = x.iter().fold(0u32, |m, x| m.max(x.to_bits() & 0x7fff_ffff));
+    if largest >= INFINITE {
+        return Err(x.iter().position(|x| !x.is_finite()).unwrap_or(0));
+    }
+    let m = f32::from_bits(largest).max(1e-5);
+    let scale = (1.0 / m) * 127.0;
+    for (q, &x) in q.iter_mut().zip(x) {
+        *q = round_half_even(x * scale).clamp(-128.0, 127.0) as i32 as i8;
+    }
+    Ok(scale)
+}

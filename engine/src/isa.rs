@@ -1,0 +1,166 @@
+//! Instruction sets: what this machine has, as the operating system grants it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+/// An instruction-set level: a kernel needs exactly one, and each level names every feature it needs.
+///
+/// "AVX-512" is not one bit: a level is available only when all its features are, and the
+/// detection includes whether the operating system saves the registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Isa {
+    /// Rust only; runs on any architecture.
+    Portable,
+    /// 256-bit integer vectors.
+    Avx2,
+    /// 512-bit vectors with byte and word operations.
+    Avx512,
+    /// [`Isa::Avx512`] with `vpdpbusd`.
+    Avx512Vnni,
+    /// [`Isa::Avx512Vnni`] with byte permutations.
+    Avx512Vbmi,
+}
+
+impl Isa {
+    /// Every level, lowest first.
+    pub const ALL: [Isa; 5] = [
+        Isa::Portable,
+        Isa::Avx2,
+        Isa::Avx512,
+        Isa::Avx512Vnni,
+        Isa::Avx512Vbmi,
+    ];
+
+    /// The name used on the command line and in `BITGAUGE_ISA`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Avx512Vnni => "avx512-vnni",
+            Isa::Avx512Vbmi => "avx512-vbmi",
+        }
+    }
+
+    /// The CPU features of this level, as `rustc` and `/proc/cpuinfo` spell them.
+    pub fn features(self) -> &'static [&'static str] {
+        match self {
+            Isa::Portable => &[],
+            Isa::Avx2 => &["avx2"],
+            Isa::Avx512 => &["avx2", "avx512f", "avx512bw", "avx512vl"],
+            Isa::Avx512Vnni => &["avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni"],
+            Isa::Avx512Vbmi => &[
+                "avx2",
+                "avx512f",
+                "avx512bw",
+                "avx512vl",
+                "avx512vnni",
+                "avx512vbmi",
+            ],
+        }
+    }
+
+    /// Whether code of this level may run here.
+    ///
+    /// # Errors
+    /// The features that are missing, or the cap in `BITGAUGE_ISA` that forbids the level.
+    pub fn check(self) -> Result<(), Missing> {
+        let missing: Vec<_> = self
+            .features()
+            .iter()
+            .copied()
+            .filter(|f| !detected(f))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Missing::Features(missing));
+        }
+        match cap() {
+            Ok(Some(cap)) if self > *cap => Err(Missing::Capped(*cap)),
+            Ok(_) => Ok(()),
+            Err(_) if self == Isa::Portable => Ok(()),
+            Err(unknown) => Err(Missing::UnknownCap(unknown.clone())),
+        }
+    }
+
+    /// The highest level that may run here.
+    pub fn highest() -> Isa {
+        static HIGHEST: OnceLock<Isa> = OnceLock::new();
+        *HIGHEST.get_or_init(|| {
+            Isa::ALL
+                .into_iter()
+                .rev()
+                .find(|isa| isa.check().is_ok())
+                .unwrap_or(Isa::Portable)
+        })
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A level's name that is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no instruction-set level; known: portable, avx2, avx512, avx512-vnni, avx512-vbmi"
+)]
+pub struct UnknownIsa(String);
+
+impl FromStr for Isa {
+    type Err = UnknownIsa;
+
+    fn from_str(name: &str) -> Result<Self, UnknownIsa> {
+        Isa::ALL
+            .into_iter()
+            .find(|i| i.name() == name)
+            .ok_or_else(|| UnknownIsa(name.to_owned()))
+    }
+}
+
+/// Why a level can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// The CPU or the operating system does not offer these features.
+    #[error("this CPU or its operating system lacks {}", .0.join(", "))]
+    Features(Vec<&'static str>),
+    /// `BITGAUGE_ISA` caps the levels that may be used.
+    #[error("BITGAUGE_ISA caps this process at {0}")]
+    Capped(Isa),
+    /// `BITGAUGE_ISA` holds no level's name.
+    #[error("BITGAUGE_ISA: {0}")]
+    UnknownCap(UnknownIsa),
+}
+
+/// The cap in `BITGAUGE_ISA`: no level above it is used. Read once.
+///
+/// # Errors
+/// When the variable holds no level's name.
+pub fn cap() -> Result<Option<&'static Isa>, &'static UnknownIsa> {
+    static CAP: OnceLock<Option<Result<Isa, UnknownIsa>>> = OnceLock::new();
+    let cap = CAP.get_or_init(|| {
+        let value = std::env::var_os("BITGAUGE_ISA")?;
+        Some(value.to_string_lossy().parse())
+    });
+    cap.as_ref().map(Result::as_ref).transpose()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detected(feature: &str) -> bool {
+    match feature {
+        "avx2" => is_x86_feature_detected!("avx2"),
+        "avx512f" => is_x86_feature_detected!("avx512f"),
+        "avx512bw" => is_x86_feature_detected!("avx512bw"),
+        "avx512vl" => is_x86_feature_detected!("avx512vl"),
+        "avx512vnni" => is_x86_feature_detected!("avx512vnni"),
+        "avx512vbmi" => is_x86_feature_detected!("avx512vbmi"),
+        _ => false,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detected(_feature: &str) -> bool {
+    false
+}

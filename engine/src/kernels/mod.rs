@@ -1,0 +1,211 @@
+//! The kernels, one row each in [`TABLE`].
+//!
+//! A kernel multiplies a packed ternary matrix with int8 activations, exactly, in int32. Adding
+//! one is a new file and a line in the table; it is then listed, verified and timed with no
+//! further edit.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::aligned::Aligned;
+use crate::input::Quantized;
+use crate::isa::{Isa, Missing};
+use crate::trits::Trits;
+
+mod naive;
+
+/// Every kernel, slowest first: the last that can run here is the default.
+pub static TABLE: &[Spec] = &[naive::SPEC];
+
+/// What one call of a kernel reads.
+pub struct Operands<'a> {
+    /// The matrix, as the kernel's own `pack` laid it out.
+    pub weights: &'a [u8],
+    /// N, the number of outputs.
+    pub rows: usize,
+    /// K, the number of inputs.
+    pub cols: usize,
+    /// The activations: one row of K int8 values a token, zero-padded.
+    pub quantized: &'a Quantized,
+    /// What the kernel's own `prepare` made of the activations.
+    pub tables: &'a Aligned,
+}
+
+/// Packs a matrix into the kernel's layout.
+pub type Pack = fn(&Trits) -> Aligned;
+/// Makes whatever the kernel wants from the activations, once for all rows.
+pub type Prepare = fn(&Quantized, &mut Aligned);
+/// Computes `out[(n - range.start) * tokens + t] = sum over k of w[n][k] * q[t][k]`.
+pub type Rows = fn(&Operands<'_>, Range<usize>, &mut [i32]);
+
+/// A row of the table: one way to multiply.
+///
+/// Specs outside of this crate are made with [`Spec::portable`] from safe functions; what needs
+/// instructions that a machine may lack is made here only, so that a [`Kernel`] is proof enough.
+pub struct Spec {
+    name: &'static str,
+    idea: &'static str,
+    isa: Isa,
+    bits_per_weight: f64,
+    tile: usize,
+    pack: Pack,
+    prepare: unsafe fn(&Quantized, &mut Aligned),
+    rows: unsafe fn(&Operands<'_>, Range<usize>, &mut [i32]),
+}
+
+impl Spec {
+    /// A kernel of safe, portable functions.
+    ///
+    /// `tile`: ranges of rows begin at multiples of it. `bits_per_weight` is that of a matrix
+    /// large enough for padding not to count.
+    pub const fn portable(
+        name: &'static str,
+        idea: &'static str,
+        bits_per_weight: f64,
+        tile: usize,
+        pack: Pack,
+        prepare: Prepare,
+        rows: Rows,
+    ) -> Self {
+        Self {
+            name,
+            idea,
+            isa: Isa::Portable,
+            bits_per_weight,
+            tile,
+            pack,
+            prepare,
+            rows,
+        }
+    }
+
+    /// Stable name, as `--kernel` takes it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How it multiplies, in one line.
+    pub fn idea(&self) -> &'static str {
+        self.idea
+    }
+
+    /// The instruction set that it needs.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Bits that one weight takes in memory, padding aside.
+    pub fn bits_per_weight(&self) -> f64 {
+        self.bits_per_weight
+    }
+
+    /// Ranges of rows begin at multiples of this.
+    pub fn tile(&self) -> usize {
+        self.tile
+    }
+}
+
+/// A kernel that can run here: the proof that this machine has its instructions.
+#[derive(Clone, Copy)]
+pub struct Kernel(&'static Spec);
+
+impl Kernel {
+    /// Checks that `spec` can run here.
+    ///
+    /// # Errors
+    /// Names the features that are missing.
+    pub fn new(spec: &'static Spec) -> Result<Self, KernelError> {
+        match spec.isa.check() {
+            Ok(()) => Ok(Self(spec)),
+            Err(missing) => Err(KernelError::Unavailable {
+                name: spec.name,
+                isa: spec.isa,
+                missing,
+            }),
+        }
+    }
+
+    /// The kernel of [`TABLE`] called `name`.
+    ///
+    /// # Errors
+    /// When the table has none of that name, or it can't run here.
+    pub fn by_name(name: &str) -> Result<Self, KernelError> {
+        let spec = TABLE
+            .iter()
+            .find(|s| s.name == name)
+            .ok_or_else(|| KernelError::Unknown {
+                name: name.to_owned(),
+                known: TABLE.iter().map(|s| s.name).collect(),
+            })?;
+        Self::new(spec)
+    }
+
+    /// The kernel of [`TABLE`] expected to be fastest here.
+    pub fn best() -> Self {
+        available()
+            .last()
+            .expect("the table holds a portable kernel")
+    }
+
+    /// Its row of the table.
+    pub fn spec(self) -> &'static Spec {
+        self.0
+    }
+
+    pub(crate) fn pack(self, trits: &Trits) -> Aligned {
+        (self.0.pack)(trits)
+    }
+
+    pub(crate) fn prepare(self, quantized: &Quantized, tables: &mut Aligned) {
+        // SAFETY: the one precondition of `prepare` is the instruction set, which a `Kernel` proves.
+        unsafe { (self.0.prepare)(quantized, tables) }
+    }
+
+    pub(crate) fn rows(self, operands: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
+        // SAFETY: the one precondition of `rows` is the instruction set, which a `Kernel` proves.
+        // Sizes are the kernel's own to check: it slices `weights` and `out` before any pointer.
+        unsafe { (self.0.rows)(operands, range, out) }
+    }
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Kernel {}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({})", self.0.name)
+    }
+}
+
+/// The kernels of [`TABLE`] that can run here, slowest first.
+pub fn available() -> impl Iterator<Item = Kernel> {
+    TABLE.iter().filter_map(|spec| Kernel::new(spec).ok())
+}
+
+/// A kernel that can't be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KernelError {
+    /// No kernel has this name.
+    #[error("there is no kernel `{name}`; known: {}", .known.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names in the table.
+        known: Vec<&'static str>,
+    },
+    /// The kernel exists but can't run here.
+    #[error("kernel `{name}` needs {isa}, but {missing}")]
+    Unavailable {
+        /// The kernel.
+        name: &'static str,
+        /// The level that it needs.
+        isa: Isa,
+        /// What is missing.
+        missing: Missing,
+    },
+}

@@ -1,0 +1,342 @@
+//! A model in memory: every linear layer packed for the kernel that will run it.
+
+use rayon::prelude::*;
+
+use crate::Error;
+use crate::checkpoint::{Checkpoint, CheckpointError, Config, Floats, Linear, Norm, WeightScale};
+use crate::isa::Isa;
+use crate::kernels::Kernel;
+use crate::matrix::Matrix;
+use crate::ops::Rope;
+use crate::trits::Trits;
+use std::sync::Arc;
+
+/// Where weights come from: a checkpoint, or a synthetic shape.
+pub trait Source: Sync {
+    /// The model's shape and constants.
+    fn config(&self) -> &Config;
+    /// `[V, H]`.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn embedding(&self) -> Result<Floats, CheckpointError>;
+    /// `[V, H]`, or `None` when the embedding serves as head.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn head(&self) -> Result<Option<Floats>, CheckpointError>;
+    /// `[H]`.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn final_norm(&self) -> Result<Vec<f32>, CheckpointError>;
+    /// `[H]`, or `[I]` for [`Norm::FfnSub`].
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn norm(&self, layer: usize, norm: Norm) -> Result<Vec<f32>, CheckpointError>;
+    /// Trits, row-major `[N, K]`, and the scale.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn linear(
+        &self,
+        layer: usize,
+        linear: Linear,
+    ) -> Result<(Vec<i8>, WeightScale), CheckpointError>;
+}
+
+impl Source for Checkpoint {
+    fn config(&self) -> &Config {
+        self.config()
+    }
+    fn embedding(&self) -> Result<Floats, CheckpointError> {
+        self.embedding()
+    }
+    fn head(&self) -> Result<Option<Floats>, CheckpointError> {
+        self.head()
+    }
+    fn final_norm(&self) -> Result<Vec<f32>, CheckpointError> {
+        self.final_norm()
+    }
+    fn norm(&self, layer: usize, norm: Norm) -> Result<Vec<f32>, CheckpointError> {
+        self.norm(layer, norm)
+    }
+    fn linear(
+        &self,
+        layer: usize,
+        linear: Linear,
+    ) -> Result<(Vec<i8>, WeightScale), CheckpointError> {
+        self.linear(layer, linear)
+    }
+}
+
+/// Linears that read the same input and so run as one product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Query, key and value projections.
+    Qkv,
+    /// The output projection of attention.
+    O,
+    /// Gate and up projections of the feed-forward part.
+    GateUp,
+    /// Its down projection.
+    Down,
+}
+
+impl Group {
+    /// In the order in which a token meets them.
+    pub const ALL: [Group; 4] = [Group::Qkv, Group::O, Group::GateUp, Group::Down];
+
+    /// The linears, in the order of their rows.
+    pub fn linears(self) -> &'static [Linear] {
+        match self {
+            Group::Qkv => &[Linear::Q, Linear::K, Linear::V],
+            Group::O => &[Linear::O],
+            Group::GateUp => &[Linear::Gate, Linear::Up],
+            Group::Down => &[Linear::Down],
+        }
+    }
+
+    /// Stable name for reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Qkv => "qkv",
+            Group::O => "o",
+            Group::GateUp => "gate_up",
+            Group::Down => "down",
+        }
+    }
+}
+
+/// Where a matrix stands and how large it is, for whoever chooses its kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The layer.
+    pub layer: usize,
+    /// Which product of the layer.
+    pub group: Group,
+    /// N, the number of outputs.
+    pub rows: usize,
+    /// K, the number of inputs.
+    pub cols: usize,
+}
+
+/// Chooses the kernel of each matrix.
+pub trait Dispatch: Sync {
+    /// The kernel for the matrix at `place`.
+    fn choose(&self, place: &Place) -> Kernel;
+}
+
+/// The same kernel everywhere.
+impl Dispatch for Kernel {
+    fn choose(&self, _place: &Place) -> Kernel {
+        *self
+    }
+}
+
+/// The kernel that is expected to be fastest on this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Best;
+
+impl Dispatch for Best {
+    fn choose(&self, _place: &Place) -> Kernel {
+        Kernel::best()
+    }
+}
+
+/// One or several linears on the same input, as one packed matrix.
+pub struct Projection {
+    matrix: Matrix,
+    /// Rows and scale of each linear, in the order of the rows.
+    parts: Vec<(usize, WeightScale)>,
+}
+
+impl Projection {
+    /// The packed matrix.
+    pub fn matrix(&self) -> &Matrix {
+        &self.matrix
+    }
+
+    /// Rows and scale of each linear.
+    pub fn parts(&self) -> &[(usize, WeightScale)] {
+        &self.parts
+    }
+}
+
+/// One decoder layer.
+pub struct Layer {
+    pub(crate) input_norm: Vec<f32>,
+    pub(crate) attn_sub_norm: Vec<f32>,
+    pub(crate) post_attention_norm: Vec<f32>,
+    pub(crate) ffn_sub_norm: Vec<f32>,
+    projections: [Projection; 4],
+}
+
+impl Layer {
+    /// The projection of `group`.
+    pub fn projection(&self, group: Group) -> &Projection {
+        &self.projections[group as usize]
+    }
+}
+
+/// Token embedding and output head: `[V, H]` each, shared between models of the same weights.
+pub struct Vocabulary {
+    pub(crate) embedding: Floats,
+    /// `None` when the embedding serves as head.
+    pub(crate) head: Option<Floats>,
+}
+
+impl Vocabulary {
+    /// Reads both from `source`.
+    ///
+    /// # Errors
+    /// As the source has them.
+    pub fn load(source: &dyn Source) -> Result<Self, Error> {
+        Ok(Self {
+            embedding: source.embedding()?,
+            head: source.head()?,
+        })
+    }
+
+    /// The weights of the output head, `[V, H]`.
+    pub fn head(&self) -> &Floats {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+}
+
+/// A model, ready to run.
+pub struct Model {
+    config: Config,
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    layers: Vec<Layer>,
+    pub(crate) final_norm: Vec<f32>,
+    pub(crate) rope: Rope,
+}
+
+impl Model {
+    /// Reads everything from `source` and packs each matrix for the kernel that `dispatch` chooses.
+    ///
+    /// # Errors
+    /// As the source has them.
+    pub fn load(source: &dyn Source, dispatch: &dyn Dispatch) -> Result<Self, Error> {
+        let vocabulary = Arc::new(Vocabulary::load(source)?);
+        Self::with_vocabulary(source, dispatch, vocabulary)
+    }
+
+    /// As [`Model::load`], with an embedding and head that are in memory already: several models
+    /// of the same weights, packed for different kernels, need only one.
+    ///
+    /// # Errors
+    /// As the source has them.
+    pub fn with_vocabulary(
+        source: &dyn Source,
+        dispatch: &dyn Dispatch,
+        vocabulary: Arc<Vocabulary>,
+    ) -> Result<Self, Error> {
+        let config = source.config().clone();
+        let layers = (0..config.num_hidden_layers)
+            .into_par_iter()
+            .map(|layer| load_layer(source, dispatch, layer))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            vocabulary,
+            layers,
+            final_norm: source.final_norm()?,
+            rope: Rope::new(config.head_dim, config.rope_theta as f32),
+            config,
+        })
+    }
+
+    /// Its shape and constants.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its layers, first to last.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Embedding and head.
+    pub fn vocabulary(&self) -> &Arc<Vocabulary> {
+        &self.vocabulary
+    }
+
+    /// The kernel of every linear: `(layer, linear, kernel)`.
+    pub fn kernels(&self) -> impl Iterator<Item = (usize, Linear, Kernel)> + '_ {
+        self.layers.iter().enumerate().flat_map(|(layer, l)| {
+            Group::ALL.into_iter().flat_map(move |group| {
+                let kernel = l.projection(group).matrix().kernel();
+                group
+                    .linears()
+                    .iter()
+                    .map(move |&linear| (layer, linear, kernel))
+            })
+        })
+    }
+
+    /// Linears that run portable code although this machine could do better.
+    pub fn fallbacks(&self) -> usize {
+        match Isa::highest() {
+            Isa::Portable => 0,
+            _ => self
+                .kernels()
+                .filter(|(_, _, k)| k.spec().isa() == Isa::Portable)
+                .count(),
+        }
+    }
+
+    /// Bytes of all ternary matrices, which decoding one token reads once.
+    pub fn ternary_bytes(&self) -> usize {
+        let projections = self.layers.iter().flat_map(|l| &l.projections);
+        projections.map(|p| p.matrix().bytes()).sum()
+    }
+
+    /// Bytes of the output head, which computing logits reads once.
+    pub fn head_bytes(&self) -> usize {
+        self.vocabulary.head().bytes()
+    }
+}
+
+fn load_layer(source: &dyn Source, dispatch: &dyn Dispatch, layer: usize) -> Result<Layer, Error> {
+    let config = source.config();
+    let project = |group: Group| -> Result<Projection, Error> {
+        let mut trits = Vec::new();
+        let mut parts = Vec::new();
+        for &linear in group.linears() {
+            let (rows, cols) = linear.shape(config);
+            let (values, scale) = source.linear(layer, linear)?;
+            let part = Trits::new(rows, cols, values).map_err(|source| Error::Trits {
+                layer,
+                linear,
+                source,
+            })?;
+            trits.push(part);
+            parts.push((rows, scale));
+        }
+        let trits = Trits::stack(trits);
+        let place = Place {
+            layer,
+            group,
+            rows: trits.rows(),
+            cols: trits.cols(),
+        };
+        Ok(Projection {
+            matrix: Matrix::pack(dispatch.choose(&place), &trits),
+            parts,
+        })
+    };
+    Ok(Layer {
+        input_norm: source.norm(layer, Norm::Input)?,
+        attn_sub_norm: source.norm(layer, Norm::AttnSub)?,
+        post_attention_norm: source.norm(layer, Norm::PostAttention)?,
+        ffn_sub_norm: source.norm(layer, Norm::FfnSub)?,
+        projections: [
+            project(Group::Qkv)?,
+            project(Group::O)?,
+            project(Group::GateUp)?,
+            project(Group::Down)?,
+        ],
+    })
+}

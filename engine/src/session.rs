@@ -1,0 +1,510 @@
+//! One sequence being decoded: KV cache, scratch, and the path of a token through the model.
+
+use crate::attention::{self, LayerCache};
+use crate::checkpoint::{Floats, Norm, WeightScale};
+use crate::float;
+use crate::input::Input;
+use crate::model::{Group, Layer, Model, Projection};
+use crate::ops;
+use crate::threads::{Scheduler, Work};
+use crate::{Error, Token};
+
+/// Tokens that prefill takes through a layer at once.
+pub const BATCH: usize = 32;
+
+/// A part of the work on a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Reading the embedding.
+    Embed,
+    /// RMSNorm.
+    Norm,
+    /// Quantising activations, and the tables made of them.
+    Quantize,
+    /// A ternary product.
+    Product(Group),
+    /// Rotating queries and keys, storing keys and values.
+    Cache,
+    /// Scores, softmax and weighted values.
+    Attention,
+    /// Squared ReLU times up.
+    Activation,
+    /// Adding to the residual stream.
+    Residual,
+    /// The output head.
+    Head,
+}
+
+/// Is told when a part is done; whoever wants times takes them there.
+pub trait Observer: Send {
+    /// `part` has just ended; what follows belongs to another.
+    fn done(&mut self, part: Part);
+}
+
+/// Observes nothing.
+impl Observer for () {
+    fn done(&mut self, _part: Part) {}
+}
+
+/// One sequence on one model.
+///
+/// Buffers are made when the session begins; a token allocates nothing once the scores of its
+/// context length have been seen.
+pub struct Session<'m> {
+    model: &'m Model,
+    scheduler: &'m dyn Scheduler,
+    capacity: usize,
+    position: usize,
+    caches: Vec<LayerCache>,
+    scratch: Scratch,
+    logits: Vec<f32>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    /// Residual stream, `[T, H]`.
+    x: Vec<f32>,
+    /// Normalised input of a product, `[T, H]` or `[T, I]`.
+    normed: Vec<f32>,
+    /// Product as kernels write it, `[N, T]`.
+    product: Vec<f32>,
+    /// Product by token, `[T, N]`.
+    rows: Vec<f32>,
+    /// Rotated queries, `[T, A, d]`.
+    queries: Vec<f32>,
+    /// Attention output, `[T, A, d]`.
+    attended: Vec<f32>,
+    /// Squared ReLU times up, `[T, I]`.
+    activated: Vec<f32>,
+    /// Cosines and sines, `[T, d/2]`.
+    angles: Vec<(f32, f32)>,
+    /// What turns integer sums into floats, `[part, T]`.
+    factors: Vec<f32>,
+    input: Input,
+}
+
+impl<'m> Session<'m> {
+    /// A session with room for `capacity` positions.
+    ///
+    /// # Errors
+    /// When `capacity` is 0 or above the model's `max_position_embeddings`.
+    pub fn new(
+        model: &'m Model,
+        scheduler: &'m dyn Scheduler,
+        capacity: usize,
+    ) -> Result<Self, Error> {
+        let config = model.config();
+        let limit = config.max_position_embeddings;
+        if capacity == 0 || capacity > limit {
+            let what = "the model's max_position_embeddings";
+            return Err(Error::Context {
+                wanted: capacity,
+                limit,
+                what,
+            });
+        }
+        let cache = || LayerCache::new(config.num_key_value_heads, config.head_dim, capacity);
+        Ok(Self {
+            model,
+            scheduler,
+            capacity,
+            position: 0,
+            caches: model.layers().iter().map(|_| cache()).collect(),
+            scratch: Scratch::default(),
+            logits: vec![0.0; config.vocab_size],
+        })
+    }
+
+    /// Positions filled so far.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Positions that it has room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Forgets every position from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.position = self.position.min(len);
+    }
+
+    /// Reads `tokens`, batch by batch; the logits of the last.
+    ///
+    /// # Errors
+    /// When there is no token, an id is outside of the vocabulary, the context is full, or an
+    /// activation is not finite. The positions of batches done before stay.
+    pub fn prefill(&mut self, tokens: &[Token]) -> Result<&[f32], Error> {
+        self.check(tokens)?;
+        let (rest, last) = tokens.split_at((tokens.len() - 1) / BATCH * BATCH);
+        for batch in rest.chunks(BATCH) {
+            self.step(batch, &mut |_, _| {}, false, &mut ())?;
+        }
+        self.step(last, &mut |_, _| {}, true, &mut ())?;
+        Ok(&self.logits)
+    }
+
+    /// As [`Session::prefill`], giving `(position, logits)` of every token to `each`.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn prefill_each(
+        &mut self,
+        tokens: &[Token],
+        each: &mut (dyn FnMut(usize, &[f32]) + Send),
+    ) -> Result<(), Error> {
+        self.check(tokens)?;
+        for batch in tokens.chunks(BATCH) {
+            self.step(batch, each, true, &mut ())?;
+        }
+        Ok(())
+    }
+
+    /// Reads one token; the logits of the next.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn decode(&mut self, token: Token) -> Result<&[f32], Error> {
+        self.decode_observed(token, &mut ())
+    }
+
+    /// As [`Session::decode`], telling `observer` of each part.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn decode_observed(
+        &mut self,
+        token: Token,
+        observer: &mut dyn Observer,
+    ) -> Result<&[f32], Error> {
+        self.check(&[token])?;
+        self.step(&[token], &mut |_, _| {}, true, observer)?;
+        Ok(&self.logits)
+    }
+
+    fn check(&self, tokens: &[Token]) -> Result<(), Error> {
+        let vocabulary = self.model.config().vocab_size;
+        if tokens.is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        if let Some(index) = tokens.iter().position(|&t| t as usize >= vocabulary) {
+            return Err(Error::TokenId {
+                index,
+                token: tokens[index],
+                vocabulary,
+            });
+        }
+        let wanted = self.position + tokens.len();
+        if wanted > self.capacity {
+            let limit = self.capacity;
+            let what = match limit == self.model.config().max_position_embeddings {
+                true => "the model's max_position_embeddings",
+                false => "the room that this session was given",
+            };
+            return Err(Error::Context {
+                wanted,
+                limit,
+                what,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes one batch through the model; with `logits`, each token's go to `each`, in order.
+    fn step(
+        &mut self,
+        tokens: &[Token],
+        each: &mut (dyn FnMut(usize, &[f32]) + Send),
+        logits: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), Error> {
+        let mut result = Ok(());
+        let scheduler = self.scheduler;
+        scheduler.enter(&mut || {
+            result = self.forward(tokens, observer);
+            if result.is_ok() && logits {
+                for t in 0..tokens.len() {
+                    self.head(t, observer);
+                    each(self.position + t, &self.logits);
+                }
+            }
+        });
+        if result.is_ok() {
+            self.position += tokens.len();
+        }
+        result
+    }
+
+    /// From token ids to the residual stream after the last layer.
+    fn forward(&mut self, tokens: &[Token], observer: &mut dyn Observer) -> Result<(), Error> {
+        let Self {
+            model,
+            scheduler,
+            scratch,
+            position,
+            ..
+        } = self;
+        let config = model.config();
+        scratch.embed(tokens, &model.vocabulary.embedding, config.hidden_size);
+        scratch
+            .angles
+            .resize(tokens.len() * config.head_dim / 2, (0.0, 0.0));
+        for (t, angles) in scratch
+            .angles
+            .chunks_exact_mut(config.head_dim / 2)
+            .enumerate()
+        {
+            model.rope.angles(*position + t, angles);
+        }
+        observer.done(Part::Embed);
+        for (index, (layer, cache)) in model.layers().iter().zip(&mut self.caches).enumerate() {
+            let mut pass = Pass {
+                model,
+                scheduler: *scheduler,
+                scratch,
+                observer,
+                layer,
+                index,
+            };
+            pass.attention(cache, *position)?;
+            pass.feed_forward()?;
+        }
+        Ok(())
+    }
+
+    /// Logits of the batch's token `t`.
+    fn head(&mut self, t: usize, observer: &mut dyn Observer) {
+        let Self {
+            model,
+            scheduler,
+            scratch,
+            logits,
+            ..
+        } = self;
+        let hidden = model.config().hidden_size;
+        let eps = model.config().rms_norm_eps as f32;
+        scratch.normed.resize(hidden, 0.0);
+        ops::rms_norm(
+            &scratch.x[t * hidden..][..hidden],
+            &model.final_norm,
+            eps,
+            &mut scratch.normed,
+        );
+        observer.done(Part::Norm);
+        let (x, head) = (&scratch.normed, model.vocabulary.head());
+        let bytes = head.bytes() / logits.len();
+        scheduler.run(
+            Work {
+                out: logits,
+                width: 1,
+                grain: 1,
+                bytes,
+            },
+            &|rows, out| match head {
+                Floats::Bf16(w) => {
+                    let w = w[rows.start * hidden..rows.end * hidden].chunks_exact(hidden);
+                    w.zip(out).for_each(|(w, out)| *out = float::dot_bf16(w, x));
+                }
+                Floats::F32(w) => {
+                    let w = w[rows.start * hidden..rows.end * hidden].chunks_exact(hidden);
+                    w.zip(out).for_each(|(w, out)| *out = float::dot(w, x));
+                }
+            },
+        );
+        observer.done(Part::Head);
+    }
+}
+
+impl Scratch {
+    fn embed(&mut self, tokens: &[Token], embedding: &Floats, hidden: usize) {
+        self.x.resize(tokens.len() * hidden, 0.0);
+        for (x, &token) in self.x.chunks_exact_mut(hidden).zip(tokens) {
+            embedding.read(token as usize * hidden, x);
+        }
+    }
+}
+
+/// One batch in one layer.
+struct Pass<'a> {
+    model: &'a Model,
+    scheduler: &'a dyn Scheduler,
+    scratch: &'a mut Scratch,
+    observer: &'a mut dyn Observer,
+    layer: &'a Layer,
+    index: usize,
+}
+
+impl Pass<'_> {
+    /// `x += o(norm(attention(rope(qkv(norm(x))))))`
+    fn attention(&mut self, cache: &mut LayerCache, start: usize) -> Result<(), Error> {
+        let config = self.model.config();
+        let (hidden, d) = (config.hidden_size, config.head_dim);
+        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
+
+        self.norm(Norm::Input, hidden);
+        self.project(Group::Qkv)?;
+
+        let s = &mut *self.scratch;
+        let kv = kv_heads * d;
+        s.queries.clear();
+        let angles = s.angles.chunks_exact(d / 2);
+        for (t, (row, angles)) in s.rows.chunks_exact(hidden + 2 * kv).zip(angles).enumerate() {
+            let (query, key_value) = row.split_at(hidden);
+            let (key, value) = key_value.split_at(kv);
+            s.queries.extend_from_slice(query);
+            for head in s.queries[t * hidden..].chunks_exact_mut(d) {
+                ops::rotate(head, angles);
+            }
+            cache.store(start + t, key, value, angles);
+        }
+        self.observer.done(Part::Cache);
+
+        s.attended.resize(s.queries.len(), 0.0);
+        let out = &mut s.attended;
+        attention::attend(
+            cache,
+            &s.queries,
+            out,
+            heads,
+            kv_heads,
+            start,
+            self.scheduler,
+        );
+        self.observer.done(Part::Attention);
+
+        self.norm(Norm::AttnSub, hidden);
+        self.project(Group::O)?;
+        self.residual();
+        Ok(())
+    }
+
+    /// `x += down(norm(relu2(gate(norm(x))) * up(norm(x))))`
+    fn feed_forward(&mut self) -> Result<(), Error> {
+        let config = self.model.config();
+        let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+
+        self.norm(Norm::PostAttention, hidden);
+        self.project(Group::GateUp)?;
+
+        let s = &mut *self.scratch;
+        s.activated.clear();
+        for (t, row) in s.rows.chunks_exact(2 * ffn).enumerate() {
+            let (gate, up) = row.split_at(ffn);
+            s.activated.extend_from_slice(gate);
+            float::relu2(&mut s.activated[t * ffn..], up);
+        }
+        self.observer.done(Part::Activation);
+
+        self.norm(Norm::FfnSub, ffn);
+        self.project(Group::Down)?;
+        self.residual();
+        Ok(())
+    }
+
+    /// Normalises each token of what `norm` reads into `scratch.normed`.
+    fn norm(&mut self, norm: Norm, width: usize) {
+        let s = &mut *self.scratch;
+        let (from, weight) = match norm {
+            Norm::Input => (&s.x, &self.layer.input_norm),
+            Norm::AttnSub => (&s.attended, &self.layer.attn_sub_norm),
+            Norm::PostAttention => (&s.x, &self.layer.post_attention_norm),
+            Norm::FfnSub => (&s.activated, &self.layer.ffn_sub_norm),
+        };
+        let eps = self.model.config().rms_norm_eps as f32;
+        s.normed.resize(from.len(), 0.0);
+        for (x, y) in from
+            .chunks_exact(width)
+            .zip(s.normed.chunks_exact_mut(width))
+        {
+            ops::rms_norm(x, weight, eps, y);
+        }
+        self.observer.done(Part::Norm);
+    }
+
+    /// Multiplies `scratch.normed` by the weights of `group`, into `scratch.rows`.
+    fn project(&mut self, group: Group) -> Result<(), Error> {
+        let projection = self.layer.projection(group);
+        let matrix = projection.matrix();
+        let s = &mut *self.scratch;
+        s.input
+            .quantize(&s.normed, matrix.cols())
+            .map_err(|source| {
+                let linear = group.linears()[0];
+                Error::NonFinite {
+                    layer: self.index,
+                    linear,
+                    source,
+                }
+            })?;
+        s.input.prepare(matrix.kernel());
+        self.observer.done(Part::Quantize);
+
+        let tokens = s.input.quantized().tokens();
+        s.product.resize(tokens * matrix.rows(), 0.0);
+        s.rows.resize(tokens * matrix.rows(), 0.0);
+        let out = if tokens == 1 {
+            &mut s.rows
+        } else {
+            &mut s.product
+        };
+        projection.multiply(&s.input, self.scheduler, &mut s.factors, out);
+        if tokens > 1 {
+            transpose(&s.product, &mut s.rows, tokens);
+        }
+        self.observer.done(Part::Product(group));
+        Ok(())
+    }
+
+    fn residual(&mut self) {
+        float::add(&mut self.scratch.x, &self.scratch.rows);
+        self.observer.done(Part::Residual);
+    }
+}
+
+impl Projection {
+    /// `out[n * tokens + t] = sum / s_t * ws`, or `sum / (s_t * ws)` for a dividing scale.
+    ///
+    /// `factors` is scratch; `input` must be prepared for the matrix's kernel.
+    pub fn multiply(
+        &self,
+        input: &Input,
+        scheduler: &dyn Scheduler,
+        factors: &mut Vec<f32>,
+        out: &mut [f32],
+    ) {
+        let scales = input.quantized().scales();
+        factors.clear();
+        for &(_, weight_scale) in self.parts() {
+            factors.extend(scales.iter().map(|&s| match weight_scale {
+                WeightScale::Multiply(ws) => ws / s,
+                WeightScale::Divide(ws) => 1.0 / (s * ws),
+            }));
+        }
+        let tokens = scales.len();
+        let factors = &factors[..];
+        self.matrix()
+            .product(input, scheduler, out, &|rows, sums, out| {
+                let mut first = 0;
+                for (&(part_rows, _), factors) in self.parts().iter().zip(factors.chunks(tokens)) {
+                    let part = rows.start.max(first)..rows.end.min(first + part_rows);
+                    first += part_rows;
+                    if part.is_empty() {
+                        continue;
+                    }
+                    let here = (part.start - rows.start) * tokens..(part.end - rows.start) * tokens;
+                    float::finish(&sums[here.clone()], factors, &mut out[here]);
+                }
+            });
+    }
+}
+
+/// `[N, T]` to `[T, N]`.
+fn transpose(from: &[f32], to: &mut [f32], tokens: usize) {
+    let rows = from.len() / tokens;
+    for (n, row) in from.chunks_exact(tokens).enumerate() {
+        for (t, &value) in row.iter().enumerate() {
+            to[t * rows + n] = value;
+        }
+    }
+}

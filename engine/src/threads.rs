@@ -1,0 +1,172 @@
+//! How rows are spread over threads: one seam, and the pool that the engine uses.
+
+use std::ops::Range;
+
+/// Work to be spread: `out` holds items of `width` values each, and every item is written once.
+pub struct Work<'a> {
+    /// Where the items go: `items * width` values.
+    pub out: &'a mut [f32],
+    /// Values an item.
+    pub width: usize,
+    /// Ranges of items begin at multiples of this.
+    pub grain: usize,
+    /// Bytes that an item reads, so that a scheduler can tell a large task from a small one.
+    pub bytes: usize,
+}
+
+impl Work<'_> {
+    /// Number of items.
+    pub fn items(&self) -> usize {
+        self.out.len() / self.width
+    }
+}
+
+/// Computes the items of a range into a slice that holds just these.
+pub type Task<'a> = dyn Fn(Range<usize>, &mut [f32]) + Sync + 'a;
+
+/// Spreads work over threads. Which thread computes an item never changes its bits.
+pub trait Scheduler: Send + Sync {
+    /// Stable name for reports.
+    fn name(&self) -> &'static str;
+
+    /// Threads that take part.
+    fn threads(&self) -> usize;
+
+    /// Calls `task` on ranges that cover all items once; returns when all are written.
+    fn run(&self, work: Work<'_>, task: &Task<'_>);
+
+    /// Runs `body` where calls of [`Scheduler::run`] are cheapest, such as on a pool's own thread.
+    fn enter(&self, body: &mut (dyn FnMut() + Send)) {
+        body();
+    }
+}
+
+/// Contiguous ranges of rows per worker, cut into pieces that idle workers may steal.
+pub struct Pool {
+    threads: usize,
+    min_piece: usize,
+    /// `None` for one thread: the caller does the work.
+    pool: Option<rayon::ThreadPool>,
+}
+
+/// A pool that can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// Not a number of threads.
+    #[error("{0} threads were asked for; 1 to {MAX_THREADS} can be had")]
+    Count(usize),
+    /// The operating system refused.
+    #[error("{threads} threads could not be started: {source}")]
+    Start {
+        /// Threads asked for.
+        threads: usize,
+        /// What the system said.
+        source: rayon::ThreadPoolBuildError,
+    },
+}
+
+/// The most threads that a pool takes.
+pub const MAX_THREADS: usize = 1024;
+
+/// Pieces smaller than this are not worth a hand-over between cores.
+const MIN_PIECE_BYTES: usize = 64 << 10;
+
+/// Pieces per thread: enough for the others to take over what a preempted worker leaves.
+const PIECES_PER_THREAD: usize = 4;
+
+impl Pool {
+    /// A pool of `threads`, the caller's included when it is one.
+    ///
+    /// # Errors
+    /// When `threads` is 0 or above [`MAX_THREADS`], or the system refuses.
+    pub fn new(threads: usize) -> Result<Self, PoolError> {
+        Self::with_min_piece(threads, MIN_PIECE_BYTES)
+    }
+
+    /// A pool that cuts work down to pieces of `min_piece` bytes; 0 cuts as fine as grains allow.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn with_min_piece(threads: usize, min_piece: usize) -> Result<Self, PoolError> {
+        if threads == 0 || threads > MAX_THREADS {
+            return Err(PoolError::Count(threads));
+        }
+        let pool = (threads > 1)
+            .then(|| {
+                rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .thread_name(|i| format!("engine-{i}"))
+                    .build()
+            })
+            .transpose()
+            .map_err(|source| PoolError::Start { threads, source })?;
+        Ok(Self {
+            threads,
+            min_piece,
+            pool,
+        })
+    }
+
+    fn pieces(&self, work: &Work<'_>) -> usize {
+        let grains = work.items().div_ceil(work.grain);
+        let bytes = work.items() * work.bytes;
+        let worth = bytes.checked_div(self.min_piece).unwrap_or(grains);
+        worth.min(self.threads * PIECES_PER_THREAD).min(grains)
+    }
+}
+
+impl Scheduler for Pool {
+    fn name(&self) -> &'static str {
+        "pool"
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn run(&self, work: Work<'_>, task: &Task<'_>) {
+        let (items, pieces) = (work.items(), self.pieces(&work));
+        match &self.pool {
+            Some(pool) if pieces > 1 => {
+                let cut = Cut {
+                    width: work.width,
+                    grain: work.grain,
+                    task,
+                };
+                pool.install(|| cut.run(0..items, work.out, pieces));
+            }
+            _ => task(0..items, work.out),
+        }
+    }
+
+    fn enter(&self, body: &mut (dyn FnMut() + Send)) {
+        match &self.pool {
+            Some(pool) => pool.install(body),
+            None => body(),
+        }
+    }
+}
+
+struct Cut<'a> {
+    width: usize,
+    grain: usize,
+    task: &'a Task<'a>,
+}
+
+impl Cut<'_> {
+    /// Halves the range until `pieces` are left; the upper halves can be stolen, largest first.
+    fn run(&self, range: Range<usize>, out: &mut [f32], pieces: usize) {
+        let grains = range.len().div_ceil(self.grain);
+        if pieces < 2 || grains < 2 {
+            return (self.task)(range, out);
+        }
+        let lower = pieces / 2;
+        let items = (grains * lower / pieces).max(1) * self.grain;
+        let (low, high) = out.split_at_mut(items * self.width);
+        let middle = range.start + items;
+        rayon::join(
+            || self.run(range.start..middle, low, lower),
+            || self.run(middle..range.end, high, pieces - lower),
+        );
+    }
+}
