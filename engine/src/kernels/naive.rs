@@ -9,7 +9,7 @@ use crate::trits::Trits;
 
 pub(super) const SPEC: Spec = Spec::portable(
     "naive",
-    "one weight at a time: unpack two bits, add, subtract or skip",
+    "one weight at a time: unpack two bits, multiply, add",
     2.0,
     1,
     pack,
@@ -50,11 +50,8 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
         for (t, sum) in out.iter_mut().enumerate() {
             *sum = 0;
             for (k, &q) in op.quantized.row(t).iter().enumerate() {
-                match (row[k / 4] >> (2 * (k % 4))) & 3 {
-                    0 => *sum -= i32::from(q),
-                    2 => *sum += i32::from(q),
-                    _ => {}
-                }
+                let code = (row[k / 4] >> (2 * (k % 4))) & 3;
+                *sum += (i32::from(code) - 1) * i32::from(q);
             }
         }
     }

@@ -1,0 +1,196 @@
+//! Every kernel that can run here gives the exact sums, whatever the shape and the values.
+//!
+//! The expected sums are formed here, from dense trits, in i64.
+
+use bitgauge_engine::input::Input;
+use bitgauge_engine::kernels::{self, Kernel};
+use bitgauge_engine::matrix::Matrix;
+use bitgauge_engine::trits::Trits;
+
+/// (rows, cols): multiples of nothing, of one tile size only, one row, one column, and the
+/// neighbours of every tile size in use.
+const SHAPES: [(usize, usize); 24] = [
+    (1, 1),
+    (1, 5),
+    (2, 3),
+    (3, 4),
+    (4, 9),
+    (5, 31),
+    (7, 32),
+    (8, 33),
+    (15, 63),
+    (16, 64),
+    (17, 65),
+    (31, 127),
+    (32, 128),
+    (33, 129),
+    (63, 255),
+    (64, 256),
+    (65, 257),
+    (108, 56),
+    (56, 108),
+    (100, 320),
+    (20, 1000),
+    (1, 4096),
+    (129, 1),
+    (40, 2563),
+];
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+    }
+    fn trit(&mut self) -> i8 {
+        (self.next() % 3) as i8 - 1
+    }
+    fn int8(&mut self) -> i8 {
+        self.next() as i8
+    }
+}
+
+fn exact(trits: &Trits, q: &[i8]) -> Vec<i32> {
+    let tokens = q.len() / trits.cols();
+    let mut sums = Vec::new();
+    for n in 0..trits.rows() {
+        for t in 0..tokens {
+            let q = &q[t * trits.cols()..][..trits.cols()];
+            let sum: i64 = trits
+                .row(n)
+                .iter()
+                .zip(q)
+                .map(|(&w, &q)| i64::from(w) * i64::from(q))
+                .sum();
+            sums.push(i32::try_from(sum).unwrap());
+        }
+    }
+    sums
+}
+
+/// Computes in several ranges, into an output poisoned beforehand.
+fn check(kernel: Kernel, trits: &Trits, q: &[i8], what: &str) {
+    let tokens = q.len() / trits.cols();
+    let want = exact(trits, q);
+    let matrix = Matrix::pack(kernel, trits);
+    let mut input = Input::default();
+    input.set(q, trits.cols());
+    input.prepare(kernel);
+    let tile = kernel.spec().tile();
+    for step in [trits.rows().next_multiple_of(tile), tile, 3 * tile] {
+        let mut got = vec![i32::MIN + 7; want.len()];
+        for start in (0..trits.rows()).step_by(step) {
+            let end = (start + step).min(trits.rows());
+            matrix.sums(&input, start..end, &mut got[start * tokens..end * tokens]);
+        }
+        let (rows, cols) = (trits.rows(), trits.cols());
+        let name = kernel.spec().name();
+        let wrong = got.iter().zip(&want).position(|(g, w)| g != w);
+        if let Some(at) = wrong {
+            panic!(
+                "{name}, {rows} x {cols}, {tokens} tokens, ranges of {step}, {what}: row {} token {} is {}, should be {}",
+                at / tokens,
+                at % tokens,
+                got[at],
+                want[at]
+            );
+        }
+    }
+}
+
+fn trits(rows: usize, cols: usize, mut value: impl FnMut(usize, usize) -> i8) -> Trits {
+    let values = (0..rows * cols)
+        .map(|i| value(i / cols, i % cols))
+        .collect();
+    Trits::new(rows, cols, values).unwrap()
+}
+
+#[test]
+fn random_values_on_every_shape_and_batch() {
+    let mut random = Random(0x1234_5678_9abc_def1);
+    for kernel in kernels::available() {
+        for (rows, cols) in SHAPES {
+            let w = trits(rows, cols, |_, _| random.trit());
+            for tokens in [1, 2, 3, 5, 32] {
+                let q: Vec<i8> = (0..tokens * cols).map(|_| random.int8()).collect();
+                check(kernel, &w, &q, "random");
+            }
+        }
+    }
+}
+
+#[test]
+fn saturated_sums_do_not_overflow() {
+    for kernel in kernels::available() {
+        for cols in [255, 256, 300, 1024, 6912, 20_011] {
+            for (weight, activation) in [(1, 127), (-1, 127), (1, -128), (-1, -128), (1, -127)] {
+                let w = trits(3, cols, |_, _| weight);
+                check(kernel, &w, &vec![activation; cols], "saturated");
+            }
+        }
+    }
+}
+
+#[test]
+fn signs_that_cancel_only_if_columns_are_kept_apart() {
+    for kernel in kernels::available() {
+        for cols in [160, 513] {
+            let w = trits(19, cols, |n, k| [1, -1, 0][(n * 7 + k * k) % 3]);
+            let q: Vec<i8> = (0..cols)
+                .map(|k| if k % 2 == 0 { 127 } else { -128 })
+                .collect();
+            check(kernel, &w, &q, "alternating");
+        }
+    }
+}
+
+#[test]
+fn zeros_give_zero() {
+    let mut random = Random(99);
+    for kernel in kernels::available() {
+        let zero = trits(21, 77, |_, _| 0);
+        let q: Vec<i8> = (0..77).map(|_| random.int8()).collect();
+        check(kernel, &zero, &q, "zero weights");
+        let w = trits(21, 77, |_, _| random.trit());
+        check(kernel, &w, &[0; 77], "zero activations");
+    }
+}
+
+/// One weight at a time: a swapped or dropped column, row or padding shows as its own index.
+#[test]
+fn each_weight_meets_its_own_activation() {
+    for kernel in kernels::available() {
+        let (rows, cols) = (37, 131);
+        let q: Vec<i8> = (0..cols).map(|k| (k as i8).wrapping_mul(37) | 1).collect();
+        for at in (0..rows * cols).step_by(61) {
+            let w = trits(rows, cols, |n, k| i8::from(n * cols + k == at));
+            check(kernel, &w, &q, "single weight");
+        }
+    }
+}
+
+/// The buffer of an input is reused: what a longer one left behind must not be read.
+#[test]
+fn a_shorter_input_after_a_longer_one() {
+    let mut random = Random(5);
+    for kernel in kernels::available() {
+        let mut input = Input::default();
+        for cols in [700, 69, 300, 1] {
+            let w = trits(6, cols, |_, _| random.trit());
+            let q: Vec<i8> = (0..cols).map(|_| random.int8()).collect();
+            input.set(&q, cols);
+            input.prepare(kernel);
+            let mut got = vec![i32::MIN; 6];
+            Matrix::pack(kernel, &w).sums(&input, 0..6, &mut got);
+            assert_eq!(
+                got,
+                exact(&w, &q),
+                "{} at {cols} columns",
+                kernel.spec().name()
+            );
+        }
+    }
+}
