@@ -1,2 +1,5 @@
 //! The `bitgauge` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    bitgauge::cli::main()
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Everything that a change must pass. From the repository root: ci/check.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; "$@"; }
+
+step cargo fmt --all --check
+step cargo clippy --workspace --all-targets -- -D warnings
+step cargo clippy --package bitgauge --all-targets --features text -- -D warnings
+RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps
+step cargo bench --workspace --no-run
+step cargo run --release -- run --quick --out target/ci-run
+step cargo test --workspace

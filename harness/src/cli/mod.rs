@@ -1,0 +1,92 @@
+//! The command line.
+
+mod generate;
+mod inspect;
+mod kernels;
+mod ladder;
+mod output;
+mod progress;
+mod report;
+mod run;
+pub mod selection;
+mod verify;
+
+use std::process::ExitCode;
+
+use bitgauge_engine::isa;
+use clap::{Parser, Subcommand};
+use output::Output;
+
+use crate::exit::{Exit, Failure};
+
+/// Did this change make it faster, by how much, and is the answer still right?
+#[derive(Parser)]
+#[command(name = "bitgauge", version, max_term_width = 100)]
+struct Cli {
+    /// Write one JSON document to stdout; text goes to stderr
+    #[arg(long, global = true)]
+    json: bool,
+    /// Threads of the engine [default: the CPUs that this process may use]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure, check and write the before/after page
+    Run(run::Arguments),
+    /// Judge every kernel and the decoder against the oracle and golden files
+    Verify(verify::Arguments),
+    /// Apply fixes one at a time, and hold each claim against what is measured
+    Ladder(ladder::Arguments),
+    /// List the kernels, and which can run here
+    Kernels,
+    /// Describe a model: shapes, bits per weight, compression
+    Inspect {
+        /// A checkpoint folder, or the name of a synthetic shape
+        model: String,
+    },
+    /// Continue a prompt
+    Generate(generate::Arguments),
+    /// Render the pages of a run folder again
+    Report(report::Arguments),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    let exit = run(&cli, output).unwrap_or_else(|failure| {
+        eprintln!("bitgauge: {failure}");
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
+    isa::cap().map_err(|unknown| Failure::could_not_run(format!("BITGAUGE_ISA: {unknown}")))?;
+    match &cli.command {
+        Command::Run(arguments) => run::run(arguments, threads(cli)?, output),
+        Command::Verify(arguments) => verify::run(arguments, output),
+        Command::Ladder(arguments) => ladder::run(arguments, threads(cli)?, output),
+        Command::Kernels => kernels::run(output),
+        Command::Inspect { model } => inspect::run(model, output),
+        Command::Generate(arguments) => generate::run(arguments, threads(cli)?, output),
+        Command::Report(arguments) => report::run(arguments, output),
+    }
+}
+
+/// The number of threads asked for, which this process must be able to run at once.
+fn threads(cli: &Cli) -> Result<usize, Failure> {
+    let available = crate::machine::usable_cpus();
+    match cli.threads {
+        None => Ok(available),
+        Some(0) => Err(Failure::could_not_run("--threads 0: at least one thread is needed")),
+        Some(n) if n > available => Err(Failure::could_not_run(format!(
+            "--threads {n}: this process may use {available} CPUs (affinity and cgroup quota); more threads than that would measure the scheduler"
+        ))),
+        Some(n) => Ok(n),
+    }
+}

@@ -1,0 +1,302 @@
+//! Ladders as data: the TOML that describes one.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The built-in ladder: the three fixes of the reports.
+const THREE_FIXES: &str = include_str!("../../ladders/three-fixes.toml");
+
+/// A ladder, as its file describes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// Its name.
+    pub name: String,
+    /// The state before any step; sets every knob.
+    pub original: State,
+    /// The steps, in the order in which they are applied.
+    #[serde(rename = "step")]
+    pub steps: Vec<Step>,
+    /// A gain that the defects may hide, measured at the bottom and at the top.
+    pub masking: Option<Masking>,
+    /// Claims about the whole set.
+    #[serde(default, rename = "target")]
+    pub targets: Vec<Target>,
+}
+
+/// A state of the engine.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// How a kernel is selected.
+    pub dispatch: Dispatch,
+    /// What a working dispatch selects.
+    pub kernel: String,
+    /// How rows are spread over threads.
+    pub scheduler: Scheduler,
+    /// Whether keys and values of earlier tokens are kept.
+    pub cache: bool,
+}
+
+/// How a kernel is selected.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dispatch {
+    /// The SIMD flag is never set.
+    NeverSimd,
+    /// By what the CPU has.
+    Detect,
+}
+
+/// How rows are spread over threads.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheduler {
+    /// The defect: a shared queue, a locked buffer pool and a lock around each write.
+    Contended,
+    /// The engine's own.
+    Pool,
+}
+
+/// One step: what it changes, and what was said of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Stable name.
+    pub id: String,
+    /// A few words.
+    pub title: String,
+    /// What is changed.
+    pub change: String,
+    /// Why it should help.
+    pub why: String,
+    /// What is expected before measuring.
+    pub prediction: String,
+    /// The knobs that it turns.
+    pub set: Change,
+    /// What was claimed for it.
+    pub claim: Option<Claim>,
+}
+
+/// Knobs that a step turns; the others stay.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    dispatch: Option<Dispatch>,
+    kernel: Option<String>,
+    scheduler: Option<Scheduler>,
+    cache: Option<bool>,
+}
+
+impl Change {
+    /// `state` with these knobs turned.
+    pub fn apply(&self, state: &State) -> State {
+        State {
+            dispatch: self.dispatch.unwrap_or(state.dispatch),
+            kernel: self.kernel.clone().unwrap_or_else(|| state.kernel.clone()),
+            scheduler: self.scheduler.unwrap_or(state.scheduler),
+            cache: self.cache.unwrap_or(state.cache),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self { dispatch, kernel, scheduler, cache } = self;
+        dispatch.is_none() && kernel.is_none() && scheduler.is_none() && cache.is_none()
+    }
+}
+
+/// What was claimed for a step.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The sentence.
+    pub text: String,
+    /// Lowest speedup that makes it true.
+    pub low: f64,
+    /// Highest speedup that it names.
+    pub high: f64,
+    /// Largest relative error that makes it true, as a fraction.
+    pub error_below: Option<f64>,
+}
+
+/// A gain that the defects may hide.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Masking {
+    /// What is switched; only the KV cache can be.
+    pub feature: Feature,
+    /// What was claimed for it.
+    pub claim: Option<Claim>,
+}
+
+/// What a masking matrix can switch.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub enum Feature {
+    /// Keys and values of earlier tokens.
+    #[serde(rename = "KV cache")]
+    KvCache,
+}
+
+/// A claim about the whole set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Stable name.
+    pub id: String,
+    /// The sentence.
+    pub text: String,
+    /// Which figure of the last state it speaks of.
+    pub figure: Figure,
+    /// Smallest value that holds it.
+    pub at_least: Option<f64>,
+    /// Largest value that holds it.
+    pub at_most: Option<f64>,
+}
+
+/// A figure that a target can speak of.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// Token/s.
+    TokenS,
+    /// Milliseconds a token.
+    MsToken,
+    /// The least busy worker's share of the wall time, per cent.
+    LeastUtilisation,
+}
+
+/// A ladder's file that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// The file can't be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// It is no ladder.
+    #[error("{from}: {reason}")]
+    Invalid {
+        /// The file, or `built-in`.
+        from: String,
+        /// What is wrong, with line and column where the parser knows them.
+        reason: String,
+    },
+}
+
+impl Definition {
+    /// The three fixes of the reports.
+    ///
+    /// # Errors
+    /// Never in a released build: a test reads it.
+    pub fn three_fixes() -> Result<Self, DefinitionError> {
+        Self::parse(THREE_FIXES, "built-in")
+    }
+
+    /// Reads a ladder from a TOML file.
+    ///
+    /// # Errors
+    /// When the file can't be read, or what it says is no ladder.
+    pub fn read(path: &Path) -> Result<Self, DefinitionError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| DefinitionError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    fn parse(text: &str, from: &str) -> Result<Self, DefinitionError> {
+        let invalid = |reason: String| DefinitionError::Invalid { from: from.to_owned(), reason };
+        let ladder: Self = toml::from_str(text).map_err(|e| invalid(e.to_string()))?;
+        ladder.check().map_err(invalid)?;
+        Ok(ladder)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.steps.is_empty() {
+            return Err("a ladder needs at least one [[step]]".into());
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            let id = &step.id;
+            if id == "original" || self.steps[..i].iter().any(|s| s.id == *id) {
+                return Err(format!("step {id:?}: each step needs an id of its own, and not \"original\""));
+            }
+            if step.set.is_empty() {
+                return Err(format!("step {id:?}: `set` turns no knob; a step changes something"));
+            }
+        }
+        let claims = self.steps.iter().filter_map(|s| s.claim.as_ref());
+        let masking = self.masking.iter().filter_map(|m| m.claim.as_ref());
+        for claim in claims.chain(masking) {
+            if !(claim.low > 0.0 && claim.low <= claim.high && claim.high.is_finite()) {
+                return Err(format!("claim {:?}: 0 < low <= high is needed", claim.text));
+            }
+        }
+        for target in &self.targets {
+            if target.at_least.is_none() == target.at_most.is_none() {
+                return Err(format!(
+                    "target {:?}: either `at_least` or `at_most` is needed",
+                    target.id
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The state after the first `steps` steps.
+    pub fn state_after(&self, steps: usize) -> State {
+        self.steps[..steps].iter().fold(self.original.clone(), |s, step| step.set.apply(&s))
+    }
+
+    /// The original with step `step` alone.
+    pub fn alone(&self, step: usize) -> State {
+        self.steps[step].set.apply(&self.original)
+    }
+
+    /// All steps but step `step`.
+    pub fn without(&self, step: usize) -> State {
+        let others = self.steps.iter().enumerate().filter(|(i, _)| *i != step);
+        others.fold(self.original.clone(), |s, (_, step)| step.set.apply(&s))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_ladder_is_one() {
+        let ladder = Definition::three_fixes().unwrap();
+        assert_eq!(ladder.state_after(0).dispatch, Dispatch::NeverSimd);
+        let top = ladder.state_after(ladder.steps.len());
+        assert_eq!(top.dispatch, Dispatch::Detect);
+        assert_eq!(top.scheduler, Scheduler::Pool);
+    }
+
+    #[test]
+    fn a_step_left_out_leaves_the_knob_as_the_others_set_it() {
+        let ladder = Definition::three_fixes().unwrap();
+        let last = ladder.steps.len() - 1;
+        assert_eq!(ladder.without(last), ladder.state_after(last));
+        assert_eq!(ladder.without(0).dispatch, Dispatch::NeverSimd);
+        assert_eq!(ladder.without(0).kernel, ladder.state_after(last + 1).kernel);
+        assert_eq!(ladder.alone(0), ladder.state_after(1));
+    }
+
+    #[test]
+    fn what_is_no_ladder_is_refused_with_the_reason() {
+        let refuse = |from: &str, to: &str, reason: &str| {
+            let text = THREE_FIXES.replacen(from, to, 1);
+            assert_ne!(text, THREE_FIXES, "{from:?} is not in the file");
+            let error = Definition::parse(&text, "x.toml").unwrap_err().to_string();
+            assert!(error.starts_with("x.toml: ") && error.contains(reason), "{error}");
+        };
+        refuse("scheduler = \"contended\"", "scheduler = \"fair\"", "unknown variant `fair`");
+        refuse("cache = true", "cache = true\nturbo = 1", "unknown field `turbo`");
+        refuse("id = \"published-repair\"", "id = \"simd-dispatch\"", "an id of its own");
+        refuse("set = { dispatch = \"detect\" }", "set = {}", "turns no knob");
+        refuse("low = 4.0, high = 6.0", "low = 6.0, high = 4.0", "0 < low <= high");
+        refuse("at_least = 10.0", "", "either `at_least` or `at_most`");
+    }
+}

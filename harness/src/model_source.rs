@@ -1,0 +1,65 @@
+//! Models as the command line names them: a folder, or the name of a synthetic shape.
+
+use std::path::{Path, PathBuf};
+
+use bitgauge_engine::checkpoint::Checkpoint;
+use bitgauge_engine::model::Source;
+use bitgauge_engine::synthetic::{self, Synthetic};
+
+/// Seed of synthetic weights, so that every run measures the same ones.
+const SEED: u64 = 1;
+
+/// A model that was named on the command line.
+pub enum ModelSource {
+    /// A checkpoint folder.
+    Folder(Box<Checkpoint>, PathBuf),
+    /// A shape with weights made from a seed.
+    Synthetic(Synthetic, &'static str),
+}
+
+/// A name that is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelSourceError {
+    /// Neither a folder nor a shape.
+    #[error("`{0}` is neither a folder nor a shape; a folder holds config.json and safetensors, and the shapes are {}", synthetic::NAMES.join(", "))]
+    Unknown(String),
+    /// A folder that was refused.
+    #[error(transparent)]
+    Checkpoint(#[from] bitgauge_engine::checkpoint::CheckpointError),
+}
+
+impl ModelSource {
+    /// Opens the folder `name`, or takes the shape of that name.
+    ///
+    /// # Errors
+    /// When it is neither, or the folder holds no checkpoint that can be read.
+    pub fn open(name: &str) -> Result<Self, ModelSourceError> {
+        let known = synthetic::NAMES.into_iter().find(|n| *n == name);
+        if let Some((name, config)) = known.and_then(|n| Some((n, synthetic::shape(n)?))) {
+            return Ok(Self::Synthetic(synthetic::model(config, SEED), name));
+        }
+        let path = Path::new(name);
+        if !path.exists() {
+            return Err(ModelSourceError::Unknown(name.to_owned()));
+        }
+        Ok(Self::Folder(Box::new(Checkpoint::open(path)?), path.to_owned()))
+    }
+
+    /// The weights.
+    pub fn source(&self) -> &dyn Source {
+        match self {
+            Self::Folder(checkpoint, _) => &**checkpoint,
+            Self::Synthetic(synthetic, _) => synthetic,
+        }
+    }
+
+    /// The shape's name, or the folder's.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Folder(_, path) => path
+                .file_name()
+                .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned()),
+            Self::Synthetic(_, name) => (*name).to_owned(),
+        }
+    }
+}
