@@ -118,6 +118,8 @@ pub struct Claim {
     pub high: f64,
     /// Largest relative error that makes it true, as a fraction.
     pub error_below: Option<f64>,
+    /// Threads that it was claimed for: fewer here can confirm it, but not refute it.
+    pub at_threads: Option<usize>,
 }
 
 /// A gain that the defects may hide.
