@@ -137,7 +137,7 @@ fn contradictions_are_errors() {
         }),
         ("position", |v| v["cases"][0]["positions"][0] = 1.into()),
         ("not rows", |v| {
-            v["cases"][1]["logits_b64"] = v["cases"][0]["logits_b64"].take()
+            v["cases"][1]["logits_b64"] = v["cases"][0]["logits_b64"].clone()
         }),
         ("top1", |v| v["cases"][0]["top1"] = Value::Array(vec![])),
         ("format", |v| v["format"] = 2.into()),
