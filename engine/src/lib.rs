@@ -4,3 +4,5 @@
 //! `bitgauge` harness does both from outside, through the seams named here.
 
 pub mod checkpoint;
+#[cfg(feature = "text")]
+pub mod text;
