@@ -1,1 +1,23 @@
-//! measure
+//! Timing two or more verified cases against each other, and saying what the times prove.
+//!
+//! The way of a number: an oracle's comparison makes a [`Verified`] case; [`pair::compare`] and
+//! [`round_robin::run`] take only such cases, time them in interleaved slices and keep every
+//! slice as [`Samples`]; [`stats`] turns block log-ratios into an interval and a verdict.
+
+pub mod calibrate;
+pub mod interleave;
+pub mod pair;
+mod rng;
+pub mod round_robin;
+pub mod samples;
+pub mod stats;
+pub mod timed;
+pub mod verified;
+
+pub use interleave::{Entrant, Progress, Schedule, Stage, Stopped};
+pub use pair::Estimate;
+pub use rng::fresh_seed;
+pub use samples::Samples;
+pub use stats::Verdict;
+pub use timed::{Failure, Timed};
+pub use verified::{Answer, Tolerance, Verified, Wrong};
