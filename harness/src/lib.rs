@@ -3,3 +3,4 @@
 pub mod measure;
 pub mod oracle;
 pub mod report;
+pub mod run;
