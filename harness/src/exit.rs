@@ -31,7 +31,10 @@ pub struct Failure {
 impl Failure {
     /// A command that could not run.
     pub fn could_not_run(message: impl Into<String>) -> Self {
-        Self { exit: Exit::CouldNotRun, message: message.into() }
+        Self {
+            exit: Exit::CouldNotRun,
+            message: message.into(),
+        }
     }
 }
 

@@ -21,8 +21,11 @@ pub enum ModelSource {
 #[derive(Debug, thiserror::Error)]
 pub enum ModelSourceError {
     /// Neither a folder nor a shape.
-    #[error("`{0}` is neither a folder nor a shape; a folder holds config.json and safetensors, and the shapes are {}", synthetic::NAMES.join(", "))]
-    Unknown(String),
+    #[error("`{name}` is neither a folder nor a shape; a folder holds config.json and safetensors, and the shapes are {shapes}", shapes = synthetic::NAMES.join(", "))]
+    Unknown {
+        /// What was given.
+        name: String,
+    },
     /// A folder that was refused.
     #[error(transparent)]
     Checkpoint(#[from] bitgauge_engine::checkpoint::CheckpointError),
@@ -40,9 +43,14 @@ impl ModelSource {
         }
         let path = Path::new(name);
         if !path.exists() {
-            return Err(ModelSourceError::Unknown(name.to_owned()));
+            return Err(ModelSourceError::Unknown {
+                name: name.to_owned(),
+            });
         }
-        Ok(Self::Folder(Box::new(Checkpoint::open(path)?), path.to_owned()))
+        Ok(Self::Folder(
+            Box::new(Checkpoint::open(path)?),
+            path.to_owned(),
+        ))
     }
 
     /// The weights.
@@ -56,9 +64,10 @@ impl ModelSource {
     /// The shape's name, or the folder's.
     pub fn name(&self) -> String {
         match self {
-            Self::Folder(_, path) => path
-                .file_name()
-                .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned()),
+            Self::Folder(_, path) => path.file_name().map_or_else(
+                || path.display().to_string(),
+                |n| n.to_string_lossy().into_owned(),
+            ),
             Self::Synthetic(_, name) => (*name).to_owned(),
         }
     }

@@ -1,11 +1,11 @@
 //! `bitgauge generate MODEL`: tokens, streamed.
 
+use bitgauge_engine::Token;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Best, Dispatch, Model};
 use bitgauge_engine::sampler::{Sampler, Sampling};
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
-use bitgauge_engine::{Error, Token};
 use clap::Args;
 use serde::Serialize;
 
@@ -23,7 +23,12 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT", required_unless_present = "tokens")]
     prompt: Option<String>,
     /// Token ids to continue, separated by commas
-    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "prompt")]
+    #[arg(
+        long,
+        value_name = "IDS",
+        value_delimiter = ',',
+        conflicts_with = "prompt"
+    )]
     tokens: Option<Vec<Token>>,
     /// Tokens to generate at most; a model's own end token ends earlier
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -58,11 +63,13 @@ struct Document {
     ended_by: &'static str,
 }
 
-/// What prompts are made of, and what tokens become.
+/// How tokens are shown.
 trait Voice {
-    fn encode(&self, arguments: &Arguments) -> Result<Vec<Token>, Failure>;
-    /// The text that is complete once `token` is known.
+    /// What can be shown once `token` is known.
     fn say(&mut self, token: Token) -> Result<String, Failure>;
+    /// What was held back until the end.
+    fn end(&mut self) -> Result<String, Failure>;
+    /// Whether it speaks text, not token ids.
     fn is_text(&self) -> bool;
 }
 
@@ -70,11 +77,11 @@ trait Voice {
 struct Ids;
 
 impl Voice for Ids {
-    fn encode(&self, arguments: &Arguments) -> Result<Vec<Token>, Failure> {
-        Ok(arguments.tokens.clone().unwrap_or_default())
-    }
     fn say(&mut self, token: Token) -> Result<String, Failure> {
         Ok(format!("{token} "))
+    }
+    fn end(&mut self) -> Result<String, Failure> {
+        Ok(String::new())
     }
     fn is_text(&self) -> bool {
         false
@@ -86,103 +93,147 @@ impl Voice for Ids {
 /// # Errors
 /// When the model, the kernel, the prompt or the parameters can't be used.
 pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
-    let dispatch: Box<dyn Dispatch> = match &arguments.kernel {
-        Some(name) => Box::new(Kernel::by_name(name)?),
-        None => Box::new(Best),
-    };
-    let mut sampler = Sampler::new(Sampling {
-        temperature: arguments.temperature,
-        top_k: arguments.top_k,
-        top_p: arguments.top_p,
-        seed: arguments.seed,
-    })?;
     let source = ModelSource::open(&arguments.model)?;
-    let mut voice = voice(arguments, &source)?;
-    let prompt_tokens = voice.encode(arguments)?;
-    let model = Model::load(source.source(), &*dispatch)?;
-    selection::warn_of_fallbacks(&model);
-
-    let config = model.config();
-    let limit = config.max_position_embeddings;
-    let capacity = (prompt_tokens.len() + arguments.max_tokens).clamp(1, limit);
-    let pool = Pool::new(threads)?;
-    let mut session = Session::new(&model, &pool, capacity)?;
-    let mut next = sampler.next(session.prefill(&prompt_tokens)?)?;
-
-    let (mut tokens, mut said) = (Vec::new(), String::new());
-    let ended_by = loop {
-        if tokens.len() == arguments.max_tokens {
-            break "length";
-        }
-        if config.eos_token_ids.contains(&next) {
-            break "end token";
-        }
-        tokens.push(next);
-        let text = voice.say(next)?;
-        output.text(&text)?;
-        said += &text;
-        if tokens.len() == arguments.max_tokens {
-            break "length";
-        }
-        match session.decode(next) {
-            Ok(logits) => next = sampler.next(logits)?,
-            Err(Error::Context { .. }) => break "context",
-            Err(error) => return Err(error.into()),
-        }
-    };
-    output.line("")?;
-    output.document(&Document {
-        model: source.name(),
+    let job = Job {
+        arguments,
+        source: &source,
         threads,
-        selection: selection::rows(&model),
-        fallbacks: model.fallbacks(),
-        prompt_tokens,
-        tokens,
-        text: voice.is_text().then_some(said),
-        ended_by,
-    })?;
-    Ok(Exit::Held)
-}
-
-#[cfg(not(feature = "text"))]
-fn voice(arguments: &Arguments, _source: &ModelSource) -> Result<Box<dyn Voice>, Failure> {
-    match arguments.prompt {
-        None => Ok(Box::new(Ids)),
-        Some(_) => Err(Failure::could_not_run(
-            "--prompt: this build reads token ids only; build it with `--features text`, or give --tokens ID,ID,...",
+        output,
+    };
+    match (&arguments.prompt, &arguments.tokens) {
+        (Some(text), _) => text::run(&job, text),
+        (None, Some(tokens)) => job.run(tokens, &mut Ids),
+        (None, None) => Err(Failure::could_not_run(
+            "give --prompt TEXT or --tokens ID,ID,...",
         )),
     }
 }
 
+struct Job<'a> {
+    arguments: &'a Arguments,
+    source: &'a ModelSource,
+    threads: usize,
+    output: Output,
+}
+
+impl Job<'_> {
+    fn run(&self, prompt: &[Token], voice: &mut dyn Voice) -> Result<Exit, Failure> {
+        let Self {
+            arguments,
+            source,
+            threads,
+            output,
+        } = *self;
+        let dispatch: Box<dyn Dispatch> = match &arguments.kernel {
+            Some(name) => Box::new(Kernel::by_name(name)?),
+            None => Box::new(Best),
+        };
+        let mut sampler = Sampler::new(Sampling {
+            temperature: arguments.temperature,
+            top_k: arguments.top_k,
+            top_p: arguments.top_p,
+            seed: arguments.seed,
+        })?;
+        let limit = source.source().config().max_position_embeddings;
+        let pool = Pool::new(threads)?;
+        let model = Model::load(source.source(), &*dispatch)?;
+        selection::warn_of_fallbacks(&model);
+        let capacity = prompt
+            .len()
+            .saturating_add(arguments.max_tokens)
+            .clamp(1, limit);
+        let mut session = Session::new(&model, &pool, capacity)?;
+
+        let mut next = sampler.next(session.prefill(prompt)?)?;
+        let (mut tokens, mut said) = (Vec::new(), String::new());
+        let ended_by = loop {
+            if tokens.len() == arguments.max_tokens {
+                break "length";
+            }
+            if model.config().eos_token_ids.contains(&next) {
+                break "end token";
+            }
+            tokens.push(next);
+            let piece = voice.say(next)?;
+            output.text(&piece)?;
+            said += &piece;
+            if session.position() == limit {
+                break "context";
+            }
+            if tokens.len() < arguments.max_tokens {
+                next = sampler.next(session.decode(next)?)?;
+            }
+        };
+        let rest = voice.end()?;
+        output.line(&rest)?;
+        said += &rest;
+        output.document(&Document {
+            model: source.name(),
+            threads,
+            selection: selection::rows(&model),
+            fallbacks: model.fallbacks(),
+            prompt_tokens: prompt.to_vec(),
+            tokens,
+            text: voice.is_text().then_some(said),
+            ended_by,
+        })?;
+        Ok(Exit::Held)
+    }
+}
+
+#[cfg(not(feature = "text"))]
+mod text {
+    use super::{Exit, Failure, Job};
+
+    pub(super) fn run(_: &Job<'_>, _: &str) -> Result<Exit, Failure> {
+        Err(Failure::could_not_run(
+            "--prompt: this build reads token ids only; build it with `--features text`, or give --tokens ID,ID,...",
+        ))
+    }
+}
+
 #[cfg(feature = "text")]
-fn voice(arguments: &Arguments, source: &ModelSource) -> Result<Box<dyn Voice>, Failure> {
+mod text {
+    use bitgauge_engine::Token;
     use bitgauge_engine::text::{TextStream, Tokenizer};
 
-    struct Text {
-        tokenizer: Tokenizer,
-        stream: TextStream,
-    }
+    use super::{Exit, Failure, Job, Voice};
+    use crate::model_source::ModelSource;
 
-    impl Voice for Text {
-        fn encode(&self, arguments: &Arguments) -> Result<Vec<Token>, Failure> {
-            Ok(self.tokenizer.encode(arguments.prompt.as_deref().unwrap_or_default())?)
-        }
+    struct Text<'a>(Option<TextStream<'a>>);
+
+    impl Voice for Text<'_> {
         fn say(&mut self, token: Token) -> Result<String, Failure> {
-            Ok(self.stream.push(&self.tokenizer, token)?)
+            Ok(self
+                .0
+                .as_mut()
+                .map(|s| s.push(token))
+                .transpose()?
+                .unwrap_or_default())
+        }
+        fn end(&mut self) -> Result<String, Failure> {
+            Ok(self
+                .0
+                .take()
+                .map(TextStream::finish)
+                .transpose()?
+                .unwrap_or_default())
         }
         fn is_text(&self) -> bool {
             true
         }
     }
 
-    match (&arguments.prompt, source) {
-        (None, _) => Ok(Box::new(Ids)),
-        (Some(_), ModelSource::Folder(_, path)) => {
-            let tokenizer = Tokenizer::open(path)?;
-            Ok(Box::new(Text { tokenizer, stream: TextStream::default() }))
+    pub(super) fn run(job: &Job<'_>, prompt: &str) -> Result<Exit, Failure> {
+        match job.source {
+            ModelSource::Folder(_, path) => {
+                let tokenizer = Tokenizer::open(path)?;
+                let prompt = tokenizer.encode(prompt)?;
+                job.run(&prompt, &mut Text(Some(tokenizer.stream())))
+            }
+            ModelSource::Synthetic(_, name) => Err(Failure::could_not_run(format!(
+                "--prompt: the synthetic shape `{name}` has no tokenizer; give --tokens ID,ID,..."
+            ))),
         }
-        (Some(_), ModelSource::Synthetic(_, name)) => Err(Failure::could_not_run(format!(
-            "--prompt: the synthetic shape `{name}` has no tokenizer; give --tokens ID,ID,..."
-        ))),
     }
 }

@@ -70,7 +70,13 @@ fn describe(model: &ModelSource) -> Document {
             let (rows, cols) = linear.shape(c);
             let layers = c.num_hidden_layers;
             let weights = (rows * cols * layers) as u64;
-            LinearRow { linear: linear.name(), rows, cols, layers, weights }
+            LinearRow {
+                linear: linear.name(),
+                rows,
+                cols,
+                layers,
+                weights,
+            }
         })
         .collect();
     let ternary_weights: u64 = linears.iter().map(|l| l.weights).sum();
@@ -90,7 +96,13 @@ fn describe(model: &ModelSource) -> Document {
         })
         .collect();
     let (files, extra_tensors) = match model {
-        ModelSource::Folder(checkpoint, _) => (checkpoint.files(), checkpoint.extra_tensors().to_vec()),
+        ModelSource::Folder(checkpoint, _) => (
+            checkpoint
+                .files()
+                .map(|(name, bytes)| (name.to_owned(), bytes))
+                .collect(),
+            checkpoint.extra_tensors().to_vec(),
+        ),
         ModelSource::Synthetic(..) => (Vec::new(), Vec::new()),
     };
     Document {
@@ -107,8 +119,11 @@ fn describe(model: &ModelSource) -> Document {
         linears,
         ternary_weights,
         other_weights: (heads * c.vocab_size * c.hidden_size) as u64,
-        kv_cache_bytes_per_position: (c.num_hidden_layers * 2 * c.num_key_value_heads * c.head_dim * 4)
-            as u64,
+        kv_cache_bytes_per_position: (c.num_hidden_layers
+            * 2
+            * c.num_key_value_heads
+            * c.head_dim
+            * 4) as u64,
         kernels,
         files,
         extra_tensors,
@@ -122,14 +137,29 @@ fn print(d: &Document, output: Output) -> Result<(), Failure> {
         d.vocabulary, d.context, if d.tied_head { "tied" } else { "own" },
     ))?;
     output.line("")?;
-    output.line(format!("{:10} {:>7} x {:<7} {:>7} {:>15}", "linear", "outputs", "inputs", "layers", "weights"))?;
+    output.line(format!(
+        "{:10} {:>7} x {:<7} {:>7} {:>15}",
+        "linear", "outputs", "inputs", "layers", "weights"
+    ))?;
     for l in &d.linears {
-        output.line(format!("{:10} {:>7} x {:<7} {:>7} {:>15}", l.linear, l.rows, l.cols, l.layers, l.weights))?;
+        output.line(format!(
+            "{:10} {:>7} x {:<7} {:>7} {:>15}",
+            l.linear, l.rows, l.cols, l.layers, l.weights
+        ))?;
     }
-    output.line(format!("ternary weights: {}; embedding and head: {}", d.ternary_weights, d.other_weights))?;
-    output.line(format!("KV cache: {} bytes a position (float32)", d.kv_cache_bytes_per_position))?;
+    output.line(format!(
+        "ternary weights: {}; embedding and head: {}",
+        d.ternary_weights, d.other_weights
+    ))?;
+    output.line(format!(
+        "KV cache: {} bytes a position (float32)",
+        d.kv_cache_bytes_per_position
+    ))?;
     output.line("")?;
-    output.line(format!("{:14} {:>5} {:>15} {:>9} {:>8}", "packed for", "bpw", "bytes", "vs bf16", "vs f32"))?;
+    output.line(format!(
+        "{:14} {:>5} {:>15} {:>9} {:>8}",
+        "packed for", "bpw", "bytes", "vs bf16", "vs f32"
+    ))?;
     for k in &d.kernels {
         output.line(format!(
             "{:14} {:5.2} {:>15} {:8.2}x {:7.2}x",
@@ -140,7 +170,9 @@ fn print(d: &Document, output: Output) -> Result<(), Failure> {
         output.line(format!("{file}: {bytes} bytes"))?;
     }
     for tensor in &d.extra_tensors {
-        output.line(format!("ignored: tensor {tensor}, which no part of the decoder reads"))?;
+        output.line(format!(
+            "ignored: tensor {tensor}, which no part of the decoder reads"
+        ))?;
     }
     Ok(())
 }

@@ -44,10 +44,16 @@ pub fn run(output: Output) -> Result<Exit, Failure> {
     };
     let kernels: Vec<Row> = TABLE.iter().map(row).collect();
     let width = kernels.iter().map(|k| k.name.len()).max().unwrap_or(0);
-    output.line(format!("  {:width$}  {:12} {:>5}  idea", "kernel", "isa", "bpw"))?;
+    output.line(format!(
+        "  {:width$}  {:12} {:>5}  idea",
+        "kernel", "isa", "bpw"
+    ))?;
     for k in &kernels {
         let mark = if k.default { '*' } else { ' ' };
-        output.line(format!("{mark} {:width$}  {:12} {:5.2}  {}", k.name, k.isa, k.bits_per_weight, k.idea))?;
+        output.line(format!(
+            "{mark} {:width$}  {:12} {:5.2}  {}",
+            k.name, k.isa, k.bits_per_weight, k.idea
+        ))?;
         if let Some(why) = &k.why_not {
             output.line(format!("  {:width$}  can't run here: {why}", ""))?;
         }

@@ -17,7 +17,10 @@ impl Progress {
         let bar = shows_progress().then(|| {
             let bar = ProgressBar::new(0);
             let style = "{spinner} {wide_msg} {bar:24} {pos}/{len} {elapsed} (left: {eta})";
-            bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(style)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });

@@ -11,9 +11,9 @@ pub fn rows(model: &Model) -> Vec<Selected> {
     let mut rows: Vec<Selected> = Vec::new();
     for (layer, linear, kernel) in model.kernels() {
         let (linear, kernel_name) = (linear.name(), kernel.spec().name());
-        let open = rows.iter_mut().find(|r| {
-            r.linear == linear && r.kernel == kernel_name && r.last_layer + 1 == layer
-        });
+        let open = rows
+            .iter_mut()
+            .find(|r| r.linear == linear && r.kernel == kernel_name && r.last_layer + 1 == layer);
         match open {
             Some(row) => row.last_layer = layer,
             None => rows.push(Selected {
@@ -38,6 +38,8 @@ pub fn warn_of_fallbacks(model: &Model) {
     if fallbacks > 0 {
         let all = model.kernels().count();
         let highest = Isa::highest();
-        eprintln!("WARNING: {fallbacks} of {all} linears run portable code although this machine has {highest}");
+        eprintln!(
+            "WARNING: {fallbacks} of {all} linears run portable code although this machine has {highest}"
+        );
     }
 }

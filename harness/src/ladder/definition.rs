@@ -101,7 +101,12 @@ impl Change {
     }
 
     fn is_empty(&self) -> bool {
-        let Self { dispatch, kernel, scheduler, cache } = self;
+        let Self {
+            dispatch,
+            kernel,
+            scheduler,
+            cache,
+        } = self;
         dispatch.is_none() && kernel.is_none() && scheduler.is_none() && cache.is_none()
     }
 }
@@ -203,13 +208,18 @@ impl Definition {
     /// # Errors
     /// When the file can't be read, or what it says is no ladder.
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| DefinitionError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| DefinitionError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, &path.display().to_string())
     }
 
     fn parse(text: &str, from: &str) -> Result<Self, DefinitionError> {
-        let invalid = |reason: String| DefinitionError::Invalid { from: from.to_owned(), reason };
+        let invalid = |reason: String| DefinitionError::Invalid {
+            from: from.to_owned(),
+            reason,
+        };
         let ladder: Self = toml::from_str(text).map_err(|e| invalid(e.to_string()))?;
         ladder.check().map_err(invalid)?;
         Ok(ladder)
@@ -222,10 +232,14 @@ impl Definition {
         for (i, step) in self.steps.iter().enumerate() {
             let id = &step.id;
             if id == "original" || self.steps[..i].iter().any(|s| s.id == *id) {
-                return Err(format!("step {id:?}: each step needs an id of its own, and not \"original\""));
+                return Err(format!(
+                    "step {id:?}: each step needs an id of its own, and not \"original\""
+                ));
             }
             if step.set.is_empty() {
-                return Err(format!("step {id:?}: `set` turns no knob; a step changes something"));
+                return Err(format!(
+                    "step {id:?}: `set` turns no knob; a step changes something"
+                ));
             }
         }
         let claims = self.steps.iter().filter_map(|s| s.claim.as_ref());
@@ -248,7 +262,9 @@ impl Definition {
 
     /// The state after the first `steps` steps.
     pub fn state_after(&self, steps: usize) -> State {
-        self.steps[..steps].iter().fold(self.original.clone(), |s, step| step.set.apply(&s))
+        self.steps[..steps]
+            .iter()
+            .fold(self.original.clone(), |s, step| step.set.apply(&s))
     }
 
     /// The original with step `step` alone.
@@ -282,7 +298,10 @@ mod tests {
         let last = ladder.steps.len() - 1;
         assert_eq!(ladder.without(last), ladder.state_after(last));
         assert_eq!(ladder.without(0).dispatch, Dispatch::NeverSimd);
-        assert_eq!(ladder.without(0).kernel, ladder.state_after(last + 1).kernel);
+        assert_eq!(
+            ladder.without(0).kernel,
+            ladder.state_after(last + 1).kernel
+        );
         assert_eq!(ladder.alone(0), ladder.state_after(1));
     }
 
@@ -292,13 +311,36 @@ mod tests {
             let text = THREE_FIXES.replacen(from, to, 1);
             assert_ne!(text, THREE_FIXES, "{from:?} is not in the file");
             let error = Definition::parse(&text, "x.toml").unwrap_err().to_string();
-            assert!(error.starts_with("x.toml: ") && error.contains(reason), "{error}");
+            assert!(
+                error.starts_with("x.toml: ") && error.contains(reason),
+                "{error}"
+            );
         };
-        refuse("scheduler = \"contended\"", "scheduler = \"fair\"", "unknown variant `fair`");
-        refuse("cache = true", "cache = true\nturbo = 1", "unknown field `turbo`");
-        refuse("id = \"published-repair\"", "id = \"simd-dispatch\"", "an id of its own");
-        refuse("set = { dispatch = \"detect\" }", "set = {}", "turns no knob");
-        refuse("low = 4.0, high = 6.0", "low = 6.0, high = 4.0", "0 < low <= high");
+        refuse(
+            "scheduler = \"contended\"",
+            "scheduler = \"fair\"",
+            "unknown variant `fair`",
+        );
+        refuse(
+            "cache = true",
+            "cache = true\nturbo = 1",
+            "unknown field `turbo`",
+        );
+        refuse(
+            "id = \"published-repair\"",
+            "id = \"simd-dispatch\"",
+            "an id of its own",
+        );
+        refuse(
+            "set = { dispatch = \"detect\" }",
+            "set = {}",
+            "turns no knob",
+        );
+        refuse(
+            "low = 4.0, high = 6.0",
+            "low = 6.0, high = 4.0",
+            "0 < low <= high",
+        );
         refuse("at_least = 10.0", "", "either `at_least` or `at_most`");
     }
 }

@@ -5,27 +5,49 @@ use crate::run::{Estimate, Verdict};
 
 /// What becomes of a claimed speedup of `claim.low` at least, given the measured one, the relative
 /// error of the answers, and the threads that this machine could use.
-pub fn of_speedup(claim: Option<&Claim>, speedup: &Estimate, error: f64, threads: usize) -> Verdict {
+pub fn of_speedup(
+    claim: Option<&Claim>,
+    speedup: &Estimate,
+    error: f64,
+    threads: usize,
+) -> Verdict {
     let Some(claim) = claim else {
         return Verdict::NoClaim;
     };
-    if let Some(limit) = claim.error_below.filter(|limit| error.is_nan() || error >= *limit) {
-        let by = format!("the relative error is {:.2} %, not below {:.2} %", error * 100.0, limit * 100.0);
+    if let Some(limit) = claim
+        .error_below
+        .filter(|limit| error.is_nan() || error >= *limit)
+    {
+        let by = format!(
+            "the relative error is {:.2} %, not below {:.2} %",
+            error * 100.0,
+            limit * 100.0
+        );
         return Verdict::Refuted { by };
     }
-    let measured = format!("{:.2}x ({:.2}-{:.2})", speedup.value, speedup.low, speedup.high);
+    let measured = format!(
+        "{:.2}x ({:.2}-{:.2})",
+        speedup.value, speedup.low, speedup.high
+    );
     if speedup.low >= claim.low {
         return Verdict::Confirmed;
     }
     if let Some(claimed) = claim.at_threads.filter(|claimed| *claimed > threads) {
-        let why = format!("it was claimed for {claimed} threads and this run used {threads}, which gave {measured}");
+        let why = format!(
+            "it was claimed for {claimed} threads and this run used {threads}, which gave {measured}"
+        );
         return Verdict::NotMeasurable { why };
     }
     if speedup.high < claim.low {
         let short = claim.low / speedup.value;
-        return Verdict::Refuted { by: format!("{measured} is {short:.2}x short of {}x", claim.low) };
+        return Verdict::Refuted {
+            by: format!("{measured} is {short:.2}x short of {}x", claim.low),
+        };
     }
-    let why = format!("{measured} straddles {}x after {} blocks", claim.low, speedup.blocks);
+    let why = format!(
+        "{measured} straddles {}x after {} blocks",
+        claim.low, speedup.blocks
+    );
     Verdict::NotMeasurable { why }
 }
 
@@ -39,8 +61,12 @@ pub fn of_target(target: &Target, figure: &Estimate) -> Verdict {
     };
     match (holds, fails) {
         (true, _) => Verdict::Confirmed,
-        (_, true) => Verdict::Refuted { by: format!("{measured} against {bound}") },
-        _ => Verdict::NotMeasurable { why: format!("{measured} straddles {bound}") },
+        (_, true) => Verdict::Refuted {
+            by: format!("{measured} against {bound}"),
+        },
+        _ => Verdict::NotMeasurable {
+            why: format!("{measured} straddles {bound}"),
+        },
     }
 }
 
@@ -49,18 +75,36 @@ mod tests {
     use super::*;
 
     fn measured(value: f64, low: f64, high: f64) -> Estimate {
-        Estimate { value, low, high, level: 0.95, blocks: 9 }
+        Estimate {
+            value,
+            low,
+            high,
+            level: 0.95,
+            blocks: 9,
+        }
     }
 
     fn claim(error_below: Option<f64>, at_threads: Option<usize>) -> Claim {
-        Claim { text: "2-3x".into(), low: 2.0, high: 3.0, error_below, at_threads }
+        Claim {
+            text: "2-3x".into(),
+            low: 2.0,
+            high: 3.0,
+            error_below,
+            at_threads,
+        }
     }
 
     #[test]
     fn a_claim_holds_when_the_whole_interval_reaches_it() {
         let c = claim(None, None);
-        assert_eq!(of_speedup(Some(&c), &measured(2.5, 2.1, 2.9), 0.0, 2), Verdict::Confirmed);
-        assert_eq!(of_speedup(Some(&c), &measured(9.0, 8.0, 10.0), 0.0, 2), Verdict::Confirmed);
+        assert_eq!(
+            of_speedup(Some(&c), &measured(2.5, 2.1, 2.9), 0.0, 2),
+            Verdict::Confirmed
+        );
+        assert_eq!(
+            of_speedup(Some(&c), &measured(9.0, 8.0, 10.0), 0.0, 2),
+            Verdict::Confirmed
+        );
     }
 
     #[test]
@@ -76,15 +120,24 @@ mod tests {
     fn an_interval_that_straddles_decides_nothing() {
         let c = claim(None, None);
         let verdict = of_speedup(Some(&c), &measured(2.0, 1.9, 2.2), 0.0, 2);
-        assert!(matches!(verdict, Verdict::NotMeasurable { .. }), "{verdict:?}");
+        assert!(
+            matches!(verdict, Verdict::NotMeasurable { .. }),
+            "{verdict:?}"
+        );
     }
 
     #[test]
     fn wrong_enough_answers_refute_whatever_the_speed() {
         let c = claim(Some(0.001), None);
         let fast = measured(9.0, 8.0, 10.0);
-        assert!(matches!(of_speedup(Some(&c), &fast, 0.01, 2), Verdict::Refuted { .. }));
-        assert!(matches!(of_speedup(Some(&c), &fast, f64::NAN, 2), Verdict::Refuted { .. }));
+        assert!(matches!(
+            of_speedup(Some(&c), &fast, 0.01, 2),
+            Verdict::Refuted { .. }
+        ));
+        assert!(matches!(
+            of_speedup(Some(&c), &fast, f64::NAN, 2),
+            Verdict::Refuted { .. }
+        ));
         assert_eq!(of_speedup(Some(&c), &fast, 0.0, 2), Verdict::Confirmed);
     }
 
@@ -92,8 +145,14 @@ mod tests {
     fn a_claim_for_more_threads_than_there_are_is_not_refuted() {
         let c = claim(None, Some(8));
         let slow = measured(1.1, 1.0, 1.2);
-        assert!(matches!(of_speedup(Some(&c), &slow, 0.0, 2), Verdict::NotMeasurable { .. }));
-        assert!(matches!(of_speedup(Some(&c), &slow, 0.0, 8), Verdict::Refuted { .. }));
+        assert!(matches!(
+            of_speedup(Some(&c), &slow, 0.0, 2),
+            Verdict::NotMeasurable { .. }
+        ));
+        assert!(matches!(
+            of_speedup(Some(&c), &slow, 0.0, 8),
+            Verdict::Refuted { .. }
+        ));
     }
 
     #[test]
@@ -107,7 +166,13 @@ mod tests {
         };
         let figure = measured(10.5, 10.0, 11.0);
         assert_eq!(of_target(&at_least(10.0), &figure), Verdict::Confirmed);
-        assert!(matches!(of_target(&at_least(10.7), &figure), Verdict::NotMeasurable { .. }));
-        assert!(matches!(of_target(&at_least(12.0), &figure), Verdict::Refuted { .. }));
+        assert!(matches!(
+            of_target(&at_least(10.7), &figure),
+            Verdict::NotMeasurable { .. }
+        ));
+        assert!(matches!(
+            of_target(&at_least(12.0), &figure),
+            Verdict::Refuted { .. }
+        ));
     }
 }

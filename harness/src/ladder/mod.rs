@@ -1,0 +1,3 @@
+//! Ladders
+pub mod definition;
+pub mod verdict;

@@ -1,0 +1,128 @@
+//! Where the time goes: by threads, by part of a token, by product.
+
+use super::{Estimate, Measured};
+use serde::{Deserialize, Serialize};
+
+/// Speedup with some number of threads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScalingPoint {
+    /// `decode` or `prefill`.
+    pub phase: String,
+    /// Scheduler of the rows.
+    pub scheduler: String,
+    /// Threads.
+    pub threads: usize,
+    /// What is known about this point.
+    pub speedup: Scaled,
+    /// Efficiency that was claimed, as a fraction: 0.95.
+    #[serde(default)]
+    pub claimed_efficiency: Option<f64>,
+}
+
+/// A point of a scaling curve, measured or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scaled {
+    /// Measured here.
+    Measured {
+        /// Time with one thread / time with these.
+        speedup: Estimate,
+        /// Per cent of the wall time that each worker was running, 0 to 100.
+        utilisation: Measured<Vec<f64>>,
+    },
+    /// Computed from the measured points.
+    Projected {
+        /// Time with one thread / time with these.
+        value: f64,
+        /// Lower end.
+        low: f64,
+        /// Upper end.
+        high: f64,
+        /// The law that was fitted.
+        model: String,
+    },
+    /// Neither.
+    Unavailable {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Scaled {
+    /// Speedup as value, low, high.
+    pub fn interval(&self) -> Option<(f64, f64, f64)> {
+        match self {
+            Self::Measured { speedup: s, .. } => Some((s.value, s.low, s.high)),
+            Self::Projected {
+                value, low, high, ..
+            } => Some((*value, *low, *high)),
+            Self::Unavailable { .. } => None,
+        }
+    }
+}
+
+/// A token's time by part, in one state of the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The state: `original`, a step's id, ...
+    pub state: String,
+    /// The parts.
+    pub parts: Vec<Part>,
+}
+
+/// One part of a token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name.
+    pub part: String,
+    /// Microseconds a token.
+    pub us: f64,
+    /// Per cent of the token's time, 0 to 100.
+    pub share: f64,
+}
+
+/// One matrix product, timed on its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// The linear: `gate_proj`, ...
+    pub name: String,
+    /// Rows of the matrix: outputs.
+    pub n: usize,
+    /// Columns of the matrix: inputs.
+    pub k: usize,
+    /// Kernel.
+    pub kernel: String,
+    /// Threads.
+    pub threads: usize,
+    /// Microseconds a product with one vector.
+    pub us: Measured<Estimate>,
+    /// Bytes of weights read per second, GB/s.
+    pub gb_s: Measured<f64>,
+    /// 10^9 weights per second.
+    pub gweights_s: Measured<f64>,
+    /// Per cent of the read bandwidth with as many threads, measured in this run, 0 to 100.
+    pub percent_of_bandwidth: Measured<f64>,
+    /// 10^9 operations per second (a multiply-add is 2).
+    pub gops: Measured<f64>,
+    /// Bits per weight as packed.
+    pub bits_per_weight: f64,
+}
+
+/// What the run cost and what it left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Wall time of the run, seconds, resumed parts added up.
+    pub seconds: f64,
+    /// What was left out.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+}
+
+/// Something that was left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
