@@ -22,6 +22,8 @@ pub mod ops;
 pub mod sampler;
 pub mod session;
 pub mod synthetic;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod threads;
 pub mod trits;
 
