@@ -1,11 +1,14 @@
 //! bitgauge: did this change make it faster, by how much, and is the answer still right?
 
 pub mod cli;
+pub mod defects;
 pub mod exit;
 pub mod fixtures;
 pub mod ladder;
+pub mod machine;
 pub mod measure;
 pub mod model_source;
 pub mod oracle;
 pub mod report;
 pub mod run;
+pub mod verify;

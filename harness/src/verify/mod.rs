@@ -1,0 +1,4 @@
+//! verify
+pub mod check;
+pub mod kernels;
+pub(crate) mod random;
