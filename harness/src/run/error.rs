@@ -51,7 +51,9 @@ pub enum RunError {
         differences: String,
     },
     /// A section that JSON can't hold.
-    #[error("section {section}: {what}. Say `unavailable` with the reason where a figure is not finite")]
+    #[error(
+        "section {section}: {what}. Say `unavailable` with the reason where a figure is not finite"
+    )]
     NotWritable {
         /// The section.
         section: String,
@@ -73,7 +75,11 @@ pub enum RunError {
 impl RunError {
     /// The system's answer to `action` on `path`.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { action, path: path.to_owned(), source }
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 

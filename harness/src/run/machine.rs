@@ -125,7 +125,10 @@ pub struct Yardsticks {
 impl Yardsticks {
     /// Read bandwidth with this many threads, GB/s.
     pub fn bandwidth(&self, threads: usize) -> Option<&Estimate> {
-        self.read_bandwidth.iter().find(|y| y.threads == threads).and_then(|y| y.value.get())
+        self.read_bandwidth
+            .iter()
+            .find(|y| y.threads == threads)
+            .and_then(|y| y.value.get())
     }
 }
 
@@ -154,7 +157,11 @@ pub fn rfc3339(time: SystemTime) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

@@ -53,7 +53,9 @@ impl Scaled {
     pub fn interval(&self) -> Option<(f64, f64, f64)> {
         match self {
             Self::Measured { speedup: s, .. } => Some((s.value, s.low, s.high)),
-            Self::Projected { value, low, high, .. } => Some((*value, *low, *high)),
+            Self::Projected {
+                value, low, high, ..
+            } => Some((*value, *low, *high)),
             Self::Unavailable { .. } => None,
         }
     }

@@ -116,12 +116,19 @@ impl Store {
                         differences: differences.join(", "),
                     });
                 }
-                Ok(Self { dir: dir.to_owned(), run: found, resumed: true })
+                Ok(Self {
+                    dir: dir.to_owned(),
+                    run: found,
+                    resumed: true,
+                })
             }
             Err(RunError::Missing { .. }) => {
-                fs::create_dir_all(dir)
-                    .map_err(|e| RunError::io("create the folder", dir, e))?;
-                let store = Self { dir: dir.to_owned(), run: fresh, resumed: false };
+                fs::create_dir_all(dir).map_err(|e| RunError::io("create the folder", dir, e))?;
+                let store = Self {
+                    dir: dir.to_owned(),
+                    run: fresh,
+                    resumed: false,
+                };
                 store.save()?;
                 Ok(store)
             }
@@ -184,8 +191,10 @@ impl Store {
     }
 
     fn save(&self) -> Result<(), RunError> {
-        let text = to_json(&self.run)
-            .map_err(|what| RunError::NotWritable { section: "settings".into(), what })?;
+        let text = to_json(&self.run).map_err(|what| RunError::NotWritable {
+            section: "settings".into(),
+            what,
+        })?;
         write_atomically(&self.dir.join(RUN_FILE), text.as_bytes())
     }
 }
@@ -266,15 +275,28 @@ fn differences(found: &Run, asked: &Run) -> Vec<String> {
         Measured::Is(revision) => revision.clone(),
         Measured::Unavailable(_) => "unknown".to_owned(),
     };
-    differ("tool", found.tool.version.clone(), asked.tool.version.clone());
+    differ(
+        "tool",
+        found.tool.version.clone(),
+        asked.tool.version.clone(),
+    );
     differ("revision", revision(found), revision(asked));
     differ("suite", a.suite.clone(), b.suite.clone());
     differ("quick", a.quick.to_string(), b.quick.to_string());
     differ("threads", a.threads.to_string(), b.threads.to_string());
     differ("seed", a.seed.to_string(), b.seed.to_string());
     differ("model", a.model.clone(), b.model.clone());
-    for key in a.options.keys().chain(b.options.keys().filter(|k| !a.options.contains_key(*k))) {
-        let value = |s: &Settings| s.options.get(key).cloned().unwrap_or_else(|| "not set".into());
+    for key in a
+        .options
+        .keys()
+        .chain(b.options.keys().filter(|k| !a.options.contains_key(*k)))
+    {
+        let value = |s: &Settings| {
+            s.options
+                .get(key)
+                .cloned()
+                .unwrap_or_else(|| "not set".into())
+        };
         differ(key, value(a), value(b));
     }
     out
@@ -285,7 +307,10 @@ fn differences(found: &Run, asked: &Run) -> Vec<String> {
 /// # Errors
 /// The system's, with the path and what would help.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let attempt = || -> io::Result<()> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".writing-");
