@@ -35,14 +35,20 @@ pub fn bottom(ladder: &Ladder) -> Option<&Figures> {
     ladder.rungs.first().and_then(|s| s.comparison.before())
 }
 
-/// The findings on all claims of the ladder.
-pub fn findings(ladder: &Ladder) -> Vec<Finding> {
+/// Every finding of the ladder, with the name of what it is about.
+fn findings(ladder: &Ladder) -> Vec<(&str, Finding)> {
     let steps = ladder
         .rungs
         .iter()
-        .map(|s| Finding::of_comparison(&s.comparison));
-    let masking = ladder.masking.get().map(masking_finding);
-    let targets = ladder.targets.iter().map(|t| Finding::of(&t.verdict, ""));
+        .map(|s| (s.id.as_str(), Finding::of_comparison(&s.comparison)));
+    let masking = ladder
+        .masking
+        .get()
+        .map(|m| (m.feature.as_str(), masking_finding(m)));
+    let targets = ladder
+        .targets
+        .iter()
+        .map(|t| (t.id.as_str(), Finding::of_target(t)));
     steps.chain(masking).chain(targets).collect()
 }
 
@@ -208,12 +214,12 @@ fn claims(run: &Run) -> Answer {
         }
     };
     let findings = findings(ladder);
-    let of = |mark: Mark| findings.iter().filter(|f| f.mark == mark).count();
+    let of = |mark: Mark| findings.iter().filter(|(_, f)| f.mark == mark).count();
     let (held, broken, unknown) = (of(Mark::Held), of(Mark::Broken), of(Mark::Unknown));
-    let names: Vec<String> = ladder
-        .rungs
+    let names: Vec<String> = findings
         .iter()
-        .map(|s| format!("{} {}", s.title, Finding::of_comparison(&s.comparison).word))
+        .filter(|(_, f)| f.mark != Mark::Plain)
+        .map(|(name, f)| format!("{}{NBSP}{name}", f.mark.sign()))
         .collect();
     Answer {
         question,
@@ -224,8 +230,8 @@ fn claims(run: &Run) -> Answer {
         },
         headline: format!("{held} of {}", held + broken + unknown),
         detail: format!(
-            "{broken} refuted or wrong, {unknown} not measurable; {}",
-            names.join("; ")
+            "{}. {broken} refuted or wrong, {unknown} not measurable",
+            names.join(", ")
         ),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::summary;
 use super::table::markdown as md;
-use super::wording::{self, Finding, Mark, fraction, number, or_why, percent, plural, unavailable};
+use super::wording::{self, Finding, Mark, fraction, number, percent, plural, unavailable};
 use crate::run::{
-    CheckStatus, Checks, Comparison, DefectOutcome, KernelRow, Measured, Run, Scaled,
+    CheckStatus, Checks, Comparison, DefectOutcome, Estimate, KernelRow, Measured, Run, Scaled,
 };
 
 /// The largest relative error of the state with every fix. From the notes that the ladder starts
@@ -226,16 +226,9 @@ fn speed(run: &Run) -> Vec<Line> {
         Measured::Unavailable(why) => lines.push(Line::unknown("The masked gain shows up", why)),
     }
     for target in &ladder.targets {
-        let figure = or_why(&target.figure, |e| {
-            format!(
-                "{} ({})",
-                wording::with_unit(e.value, &target.unit),
-                wording::sureness(e)
-            )
-        });
         lines.extend(from_finding(
             target.text.clone(),
-            &Finding::of(&target.verdict, &figure),
+            &Finding::of_target(target),
         ));
     }
     lines
@@ -262,15 +255,21 @@ fn scaling(run: &Run) -> Vec<Line> {
             let share = |s: f64| 100.0 * s / p.threads as f64;
             Some(match &p.speedup {
                 Scaled::Measured { speedup, .. } => {
+                    let efficiency = Estimate {
+                        value: share(speedup.value),
+                        low: share(speedup.low),
+                        high: share(speedup.high),
+                        ..*speedup
+                    };
                     let evidence = format!(
                         "{} ({})",
-                        percent(share(speedup.value)),
-                        wording::sureness(speedup)
+                        percent(efficiency.value),
+                        wording::sureness(&efficiency)
                     );
                     // The whole interval decides: within it, the claim is neither.
-                    if share(speedup.low) >= claimed {
+                    if efficiency.low >= claimed {
                         Line::new(true, text, evidence)
-                    } else if share(speedup.high) < claimed {
+                    } else if efficiency.high < claimed {
                         Line::new(false, text, evidence)
                     } else {
                         Line::unknown(text, format!("undecided: {evidence}"))

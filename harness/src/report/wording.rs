@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on the machine: no locale, no clock, no libm.
 
-use crate::run::{Claim, Comparison, Estimate, Measured, Verdict, WrongAnswer};
+use crate::run::{Claim, Comparison, Estimate, Measured, Target, Verdict, WrongAnswer};
 
 /// A no-break space, between a number and its unit.
 pub const NBSP: char = '\u{a0}';
@@ -197,12 +197,14 @@ pub struct Finding {
 impl Finding {
     /// A verdict on `figure`, which is what was measured, with how sure it is.
     pub fn of(verdict: &Verdict, figure: &str) -> Self {
+        let with_reason = |reason: &str| match figure {
+            "" => reason.to_owned(),
+            _ => format!("{reason}; {figure}"),
+        };
         let (mark, word, sentence) = match verdict {
             Verdict::Confirmed => (Mark::Held, "confirmed", figure.to_owned()),
-            Verdict::Refuted { by } => (Mark::Broken, "refuted", format!("{by}; {figure}")),
-            Verdict::NotMeasurable { why } => {
-                (Mark::Unknown, "not measurable", format!("{why}; {figure}"))
-            }
+            Verdict::Refuted { by } => (Mark::Broken, "refuted", with_reason(by)),
+            Verdict::NotMeasurable { why } => (Mark::Unknown, "not measurable", with_reason(why)),
             Verdict::NoClaim => (Mark::Plain, "no claim", figure.to_owned()),
         };
         Self {
@@ -210,6 +212,19 @@ impl Finding {
             word,
             sentence,
         }
+    }
+
+    /// A verdict on a claim about the whole set.
+    pub fn of_target(target: &Target) -> Self {
+        let figure = match (&target.figure, &target.verdict) {
+            (Measured::Is(e), _) => {
+                format!("{} ({})", with_unit(e.value, &target.unit), sureness(e))
+            }
+            // The verdict already says why.
+            (Measured::Unavailable(_), Verdict::NotMeasurable { .. }) => String::new(),
+            (Measured::Unavailable(why), _) => unavailable(why),
+        };
+        Self::of(&target.verdict, &figure)
     }
 
     /// What came out of a comparison.

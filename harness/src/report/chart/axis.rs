@@ -3,7 +3,8 @@
 /// Maps figures to positions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
-    log: bool,
+    /// Distance of ticks; `None` where the scale is logarithmic.
+    step: Option<f64>,
     /// First and last figure of the axis.
     pub domain: (f64, f64),
     /// Their positions.
@@ -16,7 +17,7 @@ impl Scale {
         let top = if top > 0.0 { top } else { 1.0 };
         let step = nice_step(top);
         Self {
-            log: false,
+            step: Some(step),
             domain: (0.0, step * (top / step - 1e-9).ceil()),
             range,
         }
@@ -35,7 +36,7 @@ impl Scale {
             .unwrap_or(&high);
         let above = if above > below { above } else { below * 2.0 };
         Self {
-            log: true,
+            step: None,
             domain: (below, above),
             range,
         }
@@ -45,7 +46,7 @@ impl Scale {
     pub fn at(&self, x: f64) -> f64 {
         let (low, high) = self.domain;
         let x = x.clamp(low, high);
-        let part = if self.log {
+        let part = if self.step.is_none() {
             (log2(x) - log2(low)) / (log2(high) - log2(low))
         } else {
             (x - low) / (high - low)
@@ -56,8 +57,7 @@ impl Scale {
     /// Round figures within the axis, about half a dozen.
     pub fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.domain;
-        if !self.log {
-            let step = nice_step(high);
+        if let Some(step) = self.step {
             let n = (high / step + 1e-9).floor() as usize;
             return (0..=n).map(|i| i as f64 * step).collect();
         }
@@ -146,6 +146,8 @@ mod tests {
         assert_eq!(s.domain, (0.0, 100.0));
         assert_eq!(s.ticks(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(s.at(50.0), 50.0);
+        let s = Scale::from_zero(105.0, (0.0, 1.0));
+        assert_eq!(s.ticks(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0]);
         let s = Scale::log(0.42, 12.3, (0.0, 100.0));
         assert_eq!(s.domain, (0.2, 20.0));
         assert_eq!(s.ticks(), [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]);
