@@ -1,1 +1,103 @@
-//! report
+//! Pages rendered from `run.json`, and from nothing else.
+//!
+//! Rendering has no clock, no locale, no map with random order, no system font and no libm: the
+//! same `run.json` gives the same bytes on every machine.
+
+mod chart;
+mod html;
+mod markdown;
+mod summary;
+mod table;
+mod tables;
+mod validation;
+mod wording;
+
+use crate::run::{self, Run, RunError};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A report that could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The folder can't be read or written.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A chart could not be drawn.
+    #[error("chart {name}: {reason}")]
+    Chart {
+        /// Which.
+        name: String,
+        /// The drawing library's reason.
+        reason: String,
+    },
+}
+
+impl ReportError {
+    fn chart(name: &str, reason: impl Into<String>) -> Self {
+        Self::Chart {
+            name: name.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// One file of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Path within the run folder, with `/`.
+    pub path: String,
+    /// Content.
+    pub bytes: Vec<u8>,
+}
+
+/// Renders every file of the run in `dir` from its `run.json` and writes them beside it.
+///
+/// Returns the paths written, `index.html` first.
+///
+/// # Errors
+/// `run.json` is missing, corrupt or of another schema; a file can't be written.
+pub fn render(dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let run = run::read(dir)?;
+    let mut written = Vec::new();
+    for document in documents(&run)? {
+        let path = dir.join(&document.path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|e| RunError::io("create the folder", parent, e))?;
+        }
+        run::write_atomically(&path, &document.bytes)?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Every file of the report, `index.html` first.
+///
+/// # Errors
+/// A chart could not be drawn.
+pub fn documents(run: &Run) -> Result<Vec<Document>, ReportError> {
+    let charts = chart::all(run);
+    let tables = tables::all(run);
+    let mut out = Vec::new();
+    let mut add = |path: String, bytes: Vec<u8>| out.push(Document { path, bytes });
+    add("index.html".into(), html::page(run, &charts)?.into_bytes());
+    add("report.md".into(), markdown::report(run).into_bytes());
+    add(
+        "PERFORMANCE_FIX_LOG.md".into(),
+        markdown::fix_log(run).into_bytes(),
+    );
+    add("VALIDATION.md".into(), validation::sheet(run).into_bytes());
+    for table in &tables {
+        add(format!("csv/{}.csv", table.id), table.csv());
+    }
+    if let Some(ladder) = run.ladder.get() {
+        add("csv/samples.csv".into(), tables::samples_csv(ladder));
+    }
+    for chart in &charts {
+        add(
+            format!("charts/{}.svg", chart.name),
+            chart.svg()?.into_bytes(),
+        );
+        add(format!("charts/{}.png", chart.name), chart.png()?);
+    }
+    Ok(out)
+}

@@ -98,3 +98,23 @@ fn reason(source: &io::Error) -> String {
         _ => source.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_s_refusals_say_what_would_help() {
+        let message = |kind: io::ErrorKind| {
+            RunError::io("write", Path::new("a/run.json"), kind.into()).to_string()
+        };
+        let full = message(io::ErrorKind::StorageFull);
+        assert!(full.starts_with("a/run.json: can't write: "), "{full}");
+        assert!(
+            full.contains("Free some space") && full.contains("resumes"),
+            "{full}"
+        );
+        let denied = message(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains("--out DIR"), "{denied}");
+    }
+}

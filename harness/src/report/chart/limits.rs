@@ -1,0 +1,101 @@
+//! The roofline picture of a memory-bound decoder: each product against the read bandwidth.
+//!
+//! Every ternary product has about the same operations a byte, so the usual two axes would put
+//! all points on one vertical line. One axis, GB/s, keeps the roof and spreads the points.
+
+use super::axis::Scale;
+use super::palette::Ink;
+use super::picture::{Align, Picture, Type, fit};
+use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use crate::report::wording::{self, number, or_why, percent};
+use crate::run::{Product, Yardsticks};
+
+/// Weight traffic of each product, with the roof of as many threads.
+pub fn roofline(products: &[Product], yardsticks: &Yardsticks) -> Option<Chart> {
+    let traffic = products.iter().filter_map(|p| p.gb_s.get().copied());
+    let roofs = products
+        .iter()
+        .filter_map(|p| yardsticks.bandwidth(p.threads))
+        .map(|e| e.high);
+    let top = traffic.clone().chain(roofs).fold(0.0, f64::max);
+    if traffic.count() == 0 || top <= 0.0 {
+        return None;
+    }
+    let scale = Scale::from_zero(top, (LEFT, RIGHT));
+    let keys = [
+        (Key::Box, Ink::After, "weights read".to_owned()),
+        (
+            Key::Tick,
+            Ink::Claimed,
+            "read bandwidth, as many threads".to_owned(),
+        ),
+    ];
+    const ROW: f64 = 44.0;
+    let first = 58.0 + legend_height(&keys);
+    let floor = first + ROW * products.len() as f64;
+    let mut p = Picture::new(floor + 26.0);
+    let title = "Products against the roof".to_owned();
+    heading(
+        &mut p,
+        &title,
+        "GB/s of weights; the roof was measured in this run",
+    );
+    legend(&mut p, 58.0, &keys);
+    for tick in scale.ticks() {
+        let x = scale.at(tick);
+        p.line(&[(x, first), (x, floor)], 0.5, Ink::Grid);
+        p.text(
+            wording::round(tick),
+            (x, floor + 12.0),
+            Type::Small,
+            Align::Middle,
+            Ink::Muted,
+        );
+    }
+    let mut description = String::new();
+    for (i, product) in products.iter().enumerate() {
+        let y = first + ROW * i as f64;
+        let name = format!(
+            "{} · {} · {} thr.",
+            product.name, product.kernel, product.threads
+        );
+        let figure = or_why(&product.gb_s, |&x| {
+            let share = product
+                .percent_of_bandwidth
+                .get()
+                .map_or(String::new(), |&s| format!(" · {}", percent(s)));
+            format!("{} GB/s{share}", number(x))
+        });
+        let room = super::picture::text_width(&figure, Type::Small) * 1.12 + 10.0;
+        p.rect(LEFT, y, RIGHT - LEFT, 20.0, Ink::Paper);
+        p.text(
+            fit(&name, RIGHT - LEFT - room, Type::Small),
+            (LEFT, y + 10.0),
+            Type::Small,
+            Align::Left,
+            Ink::Text,
+        );
+        p.text(
+            fit(&figure, RIGHT - LEFT, Type::Small),
+            (RIGHT, y + 10.0),
+            Type::Small,
+            Align::Right,
+            Ink::Text,
+        );
+        if let Some(&x) = product.gb_s.get() {
+            p.rect(LEFT, y + 22.0, scale.at(x) - LEFT, 12.0, Ink::After);
+        }
+        if let Some(roof) = yardsticks.bandwidth(product.threads) {
+            let y = y + 28.0;
+            p.whisker_h(scale.at(roof.low), scale.at(roof.high), y, Ink::Claimed);
+            p.rect(scale.at(roof.value) - 1.0, y - 9.0, 2.0, 18.0, Ink::Claimed);
+        }
+        description += &format!("{name}: {figure}. ");
+    }
+    Some(Chart {
+        name: "roofline",
+        title,
+        description,
+        picture: p,
+    })
+}

@@ -1,0 +1,515 @@
+//! A run whose every figure is made up, on a machine that does not exist.
+
+use bitgauge::run::{
+    Block, Check, CheckStatus, Checks, Claim, Comparison, Defect, DefectError, DefectOutcome,
+    Estimate, Figures, Isolated, KernelRow, Ladder, MachineSummary, Masking, Measured,
+    ModelSummary, Part, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection,
+    Settings, Skipped, Step, Target, Tool, Totals, Verdict, WrongAnswer, Yardstick, Yardsticks,
+};
+use std::collections::BTreeMap;
+
+/// A run that was begun and measured nothing.
+pub fn bare_run() -> Run {
+    Run::new(
+        "artificial",
+        Tool {
+            version: "0.0.0-test".into(),
+            revision: Measured::unavailable("not a repository"),
+        },
+        "2001-02-03T04:05:06Z",
+        ["bitgauge", "run", "--quick"].map(String::from).to_vec(),
+        Settings {
+            suite: "all".into(),
+            quick: true,
+            threads: 2,
+            seed: 1101,
+            model: "imaginary".into(),
+            options: BTreeMap::new(),
+        },
+    )
+}
+
+fn around(value: f64) -> Estimate {
+    Estimate {
+        value,
+        low: value * 0.96,
+        high: value * 1.05,
+        level: 0.999,
+        blocks: 111,
+    }
+}
+
+fn figures(token_s: f64, share: f64) -> Figures {
+    Figures {
+        token_s: around(token_s),
+        ms_token: around(1000.0 / token_s),
+        gb_s: Measured::Is(token_s * 0.777),
+        percent_of_bandwidth: Measured::Is(token_s * 4.44),
+        product_share: Measured::Is(share),
+        utilisation: Measured::Is(vec![81.5, 79.25]),
+        relative_error: Measured::Is(0.000_222),
+        tokens: 33,
+        threads: 2,
+    }
+}
+
+fn timed(before: f64, after: f64, share: f64, verdict: Verdict) -> Comparison {
+    Comparison::Timed {
+        before: figures(before, 95.0),
+        after: figures(after, share),
+        speedup: around(after / before),
+        samples: (0..3)
+            .map(|i| Block {
+                order: if i == 1 { "BAAB" } else { "ABBA" }.into(),
+                before_ns: vec![1e9 / before + f64::from(i), 1e9 / before / 3.0],
+                after_ns: vec![1e9 / after, 1e9 / after * 1.01],
+            })
+            .collect(),
+        verdict,
+    }
+}
+
+fn step(
+    id: &str,
+    title: &str,
+    claim: Option<(f64, f64)>,
+    with: &str,
+    comparison: Comparison,
+) -> Step {
+    Step {
+        id: id.into(),
+        title: title.into(),
+        change: format!("What {id} changes, in a sentence of ordinary length."),
+        why: format!("Why {id} should help: because of something that is made up here."),
+        claim: claim.map(|(low, high)| Claim {
+            text: format!("made-up claim about {id}"),
+            low,
+            high,
+        }),
+        prediction: "About as much as was claimed.".into(),
+        compared_with: with.into(),
+        comparison,
+    }
+}
+
+fn wrong(seen_on: &str) -> Comparison {
+    Comparison::Wrong {
+        error: WrongAnswer {
+            relative_error: 3.11,
+            seen_on: seen_on.into(),
+        },
+    }
+}
+
+fn ladder() -> Ladder {
+    let refuted = Verdict::Refuted {
+        by: "1.33× where at least 1.5× was claimed".into(),
+    };
+    Ladder {
+        name: "made-up".into(),
+        targets: vec![
+            Target {
+                id: "speed".into(),
+                text: "10 to 12 token/s".into(),
+                unit: "token/s".into(),
+                figure: Measured::Is(around(11.1)),
+                verdict: Verdict::Confirmed,
+            },
+            Target {
+                id: "busy".into(),
+                text: "every core is busy more than 80 % of the time".into(),
+                unit: "%".into(),
+                figure: Measured::unavailable("no per-thread clock"),
+                verdict: Verdict::NotMeasurable {
+                    why: "no per-thread clock".into(),
+                },
+            },
+        ],
+        rungs: vec![
+            step(
+                "select-simd",
+                "SIMD is selected",
+                Some((4.0, 6.0)),
+                "original",
+                timed(0.333, 1.77, 88.0, Verdict::Confirmed),
+            ),
+            step(
+                "published-table",
+                "Table of the published repair",
+                Some((2.0, 2.0)),
+                "select-simd",
+                wrong("gaussian K=2560"),
+            ),
+            step(
+                "right-table",
+                "Table indexed by weight trits, built for each token from its activations",
+                Some((2.0, 2.0)),
+                "select-simd",
+                timed(1.77, 4.44, 77.0, Verdict::Confirmed),
+            ),
+            step(
+                "contiguous-rows",
+                "Threads own contiguous rows",
+                Some((1.5, 2.5)),
+                "right-table",
+                timed(4.44, 5.9, 66.0, refuted.clone()),
+            ),
+            step(
+                "tidy",
+                "Buffers are reused",
+                None,
+                "contiguous-rows",
+                timed(5.9, 6.01, 65.0, Verdict::NoClaim),
+            ),
+        ],
+        alone: vec![
+            Isolated {
+                step: "select-simd".into(),
+                comparison: timed(0.333, 1.71, 87.0, Verdict::NoClaim),
+            },
+            Isolated {
+                step: "published-table".into(),
+                comparison: wrong("gaussian K=2560"),
+            },
+            Isolated {
+                step: "right-table".into(),
+                comparison: timed(0.333, 0.344, 87.0, Verdict::NoClaim),
+            },
+            Isolated {
+                step: "contiguous-rows".into(),
+                comparison: timed(0.333, 0.355, 87.0, Verdict::NoClaim),
+            },
+        ],
+        left_out: vec![
+            Isolated {
+                step: "select-simd".into(),
+                comparison: timed(0.6, 6.01, 87.0, Verdict::NoClaim),
+            },
+            Isolated {
+                step: "right-table".into(),
+                comparison: Comparison::Mended {
+                    error_before: WrongAnswer {
+                        relative_error: 2.99,
+                        seen_on: "the trained model".into(),
+                    },
+                    after: figures(6.01, 65.0),
+                    verdict: Verdict::NoClaim,
+                },
+            },
+            Isolated {
+                step: "contiguous-rows".into(),
+                comparison: timed(4.5, 6.01, 87.0, Verdict::NoClaim),
+            },
+            Isolated {
+                step: "tidy".into(),
+                comparison: Comparison::NotRun {
+                    why: "the time was spent".into(),
+                },
+            },
+        ],
+        masking: Measured::Is(Masking {
+            feature: "KV cache".into(),
+            claim: Some(Claim {
+                text: "1.5 to 2 times faster, hidden until the products are fast".into(),
+                low: 1.5,
+                high: 2.0,
+            }),
+            tokens: 50,
+            at_bottom: timed(0.321, 0.333, 95.0, Verdict::NoClaim),
+            at_top: timed(3.21, 6.01, 65.0, Verdict::NoClaim),
+            verdict: Verdict::Confirmed,
+        }),
+    }
+}
+
+fn scaling() -> Vec<ScalingPoint> {
+    let point = |phase: &str, scheduler: &str, threads, speedup, claimed_efficiency| ScalingPoint {
+        phase: phase.into(),
+        scheduler: scheduler.into(),
+        threads,
+        speedup,
+        claimed_efficiency,
+    };
+    let measured = |x: f64, busy: Vec<f64>| Scaled::Measured {
+        speedup: around(x),
+        utilisation: Measured::Is(busy),
+    };
+    let projected = |value: f64| Scaled::Projected {
+        value,
+        low: value * 0.9,
+        high: value * 1.06,
+        model: "Universal Scalability Law".into(),
+    };
+    vec![
+        point("decode", "contiguous", 1, measured(1.0, vec![98.5]), None),
+        point(
+            "decode",
+            "contiguous",
+            2,
+            measured(1.82, vec![97.5, 96.5]),
+            Some(0.95),
+        ),
+        point("decode", "contiguous", 4, projected(3.5), Some(0.93)),
+        point("decode", "contiguous", 8, projected(6.5), Some(0.89)),
+        point("decode", "contiguous", 16, projected(11.7), Some(0.84)),
+        point("decode", "contended", 1, measured(1.0, vec![93.5]), None),
+        point(
+            "decode",
+            "contended",
+            2,
+            measured(0.77, vec![60.5, 58.5]),
+            None,
+        ),
+        point("prefill", "contiguous", 1, measured(1.0, vec![99.5]), None),
+        point(
+            "prefill",
+            "contiguous",
+            2,
+            measured(1.93, vec![98.25, 97.75]),
+            None,
+        ),
+        point(
+            "prefill",
+            "contiguous",
+            4,
+            Scaled::Unavailable {
+                why: "two cores only".into(),
+            },
+            None,
+        ),
+    ]
+}
+
+fn products() -> Vec<Product> {
+    [
+        ("q_proj", 2560, 2560),
+        ("k_proj", 640, 2560),
+        ("gate_proj", 6912, 2560),
+        ("down_proj", 2560, 6912),
+    ]
+    .into_iter()
+    .enumerate()
+    .flat_map(|(i, (name, n, k))| {
+        [
+            ("made-up-wide", 2.0, 1),
+            ("made-up-wide", 2.0, 2),
+            ("naive", 8.0, 1),
+        ]
+        .map(move |(kernel, bits_per_weight, threads)| {
+            let gb_s = if kernel == "naive" {
+                0.37
+            } else {
+                5.1 + i as f64
+            } * threads as f64
+                * 0.9;
+            Product {
+                name: name.into(),
+                n,
+                k,
+                kernel: kernel.into(),
+                threads,
+                us: Measured::Is(around(n as f64 * k as f64 / gb_s / 4000.0)),
+                gb_s: Measured::Is(gb_s),
+                gweights_s: Measured::Is(gb_s * 4.0),
+                percent_of_bandwidth: Measured::Is(gb_s * 5.5),
+                gops: Measured::Is(gb_s * 8.0),
+                bits_per_weight,
+            }
+        })
+    })
+    .collect()
+}
+
+fn profiles() -> Vec<Profile> {
+    let profile = |state: &str, total: f64, shares: &[(&str, f64)]| Profile {
+        state: state.into(),
+        parts: shares
+            .iter()
+            .map(|&(part, share)| Part {
+                part: part.into(),
+                us: total * share / 100.0,
+                share,
+            })
+            .collect(),
+    };
+    vec![
+        profile(
+            "original",
+            3_003_000.0,
+            &[
+                ("matrix products", 95.5),
+                ("attention", 2.25),
+                ("norms", 0.5),
+                ("quantiser", 0.75),
+                ("head", 1.0),
+            ],
+        ),
+        profile(
+            "every fix",
+            166_000.0,
+            &[
+                ("matrix products", 61.5),
+                ("attention", 12.5),
+                ("norms", 3.5),
+                ("quantiser", 4.5),
+                ("head", 18.0),
+            ],
+        ),
+    ]
+}
+
+fn checks() -> Checks {
+    let mut list = Vec::new();
+    for (kernel, threads) in [("made-up-wide", 1), ("made-up-wide", 2), ("naive", 1)] {
+        for (id, figure, limit, unit) in [
+            ("edge/one-row", 0.0, 0.0, "values that differ"),
+            ("edge/saturated", 0.0, 0.0, "values that differ"),
+            ("golden/A/logits", 0.123, 1.0, "tolerances"),
+        ] {
+            list.push(Check {
+                id: id.into(),
+                kernel: kernel.into(),
+                threads,
+                status: CheckStatus::Pass,
+                figure: Some(figure),
+                limit: Some(limit),
+                unit: unit.into(),
+                note: String::new(),
+            });
+        }
+    }
+    list.push(Check {
+        id: "edge/one-row".into(),
+        kernel: "made-up-matrix".into(),
+        threads: 1,
+        status: CheckStatus::Skipped,
+        figure: None,
+        limit: None,
+        unit: String::new(),
+        note: "this machine has no such instructions".into(),
+    });
+    Checks { list }
+}
+
+fn defects() -> Vec<Defect> {
+    vec![
+        Defect {
+            id: "sign-table".into(),
+            what: "activation bits are read as signs".into(),
+            seen_in: "the reports".into(),
+            outcome: DefectOutcome::Caught {
+                by: "edge/saturated".into(),
+            },
+            errors: vec![
+                DefectError {
+                    data: "gaussian".into(),
+                    k: 2560,
+                    relative_error: Measured::Is(3.456),
+                },
+                DefectError {
+                    data: "trained".into(),
+                    k: 256,
+                    relative_error: Measured::unavailable("the fixture is not there"),
+                },
+            ],
+            claimed: Some(Range {
+                low: 2.91,
+                high: 4.30,
+            }),
+        },
+        Defect {
+            id: "tail".into(),
+            what: "the last values of a row are dropped".into(),
+            seen_in: "several projects".into(),
+            outcome: DefectOutcome::Caught {
+                by: "edge/one-row".into(),
+            },
+            errors: Vec::new(),
+            claimed: None,
+        },
+    ]
+}
+
+/// A run that measured everything.
+pub fn full_run() -> Run {
+    let mut run = bare_run();
+    run.tool.revision = Measured::Is("0123abc".into());
+    run.machine = Measured::Is(MachineSummary {
+        cpu: "Imaginary Processor 1111 at 1.11 GHz".into(),
+        cpus: 16,
+        allowed_cpus: 2,
+        isa: ["sse2", "avx2", "avx512f", "avx512bw", "avx512vnni"]
+            .map(String::from)
+            .to_vec(),
+        memory_bytes: Measured::Is(11_100_000_000),
+        os: Measured::Is("Imaginary 1.1".into()),
+        hypervisor: Measured::unavailable("the processor does not say"),
+        class: "x86-64-imaginary-2".into(),
+        warnings: vec!["the clock rate is not fixed".into()],
+    });
+    run.kernels = Measured::Is(
+        [
+            ("made-up-wide", "avx2", None),
+            ("naive", "any", None),
+            ("made-up-matrix", "amx", Some("no AMX")),
+        ]
+        .map(|(name, isa, why)| KernelRow {
+            name: name.into(),
+            idea: "an idea that nobody had".into(),
+            isa: isa.into(),
+            bits_per_weight: 2.0,
+            available: why.map_or(Measured::Is(()), Measured::unavailable),
+        })
+        .to_vec(),
+    );
+    run.selection = Measured::Is(Selection {
+        rows: ["q_proj", "down_proj"]
+            .map(|linear| Selected {
+                first_layer: 0,
+                last_layer: 3,
+                linear: linear.into(),
+                kernel: "made-up-wide".into(),
+                fallback: false,
+            })
+            .to_vec(),
+        fallbacks: 0,
+    });
+    run.model = Measured::Is(ModelSummary {
+        name: "imaginary".into(),
+        layers_run: 4,
+        layers_in_shape: 30,
+        weights: 606_000_000,
+        bytes_per_token: 555_000_000,
+    });
+    let yard = |isa: &str, threads, value| Yardstick {
+        isa: isa.into(),
+        threads,
+        value: Measured::Is(around(value)),
+    };
+    run.yardsticks = Measured::Is(Yardsticks {
+        read_bandwidth: vec![yard("avx2", 1, 9.09), yard("avx2", 2, 17.7)],
+        int8_peak: vec![
+            yard("avx2", 1, 212.0),
+            Yardstick {
+                isa: "amx".into(),
+                threads: 1,
+                value: Measured::unavailable("no such instructions"),
+            },
+        ],
+        naive: vec![yard("any", 1, 2.22)],
+    });
+    run.checks = Measured::Is(checks());
+    run.defects = Measured::Is(defects());
+    run.ladder = Measured::Is(ladder());
+    run.scaling = Measured::Is(scaling());
+    run.profiles = Measured::Is(profiles());
+    run.products = Measured::Is(products());
+    run.totals = Measured::Is(Totals {
+        seconds: 77.7,
+        skipped: vec![Skipped {
+            what: "hardware counters".into(),
+            why: "the kernel does not grant them".into(),
+        }],
+    });
+    run
+}
