@@ -12,3 +12,4 @@ pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod verify;
+pub mod yardsticks;

@@ -133,6 +133,8 @@ pub struct Claim {
 pub struct Masking {
     /// What is switched; only the KV cache can be.
     pub feature: Feature,
+    /// Tokens of a generation, as the claim has it.
+    pub tokens: u64,
     /// What was claimed for it.
     pub claim: Option<Claim>,
 }

@@ -1,3 +1,369 @@
-//! Ladders
+//! Ladders: fixes applied one at a time, each judged before it is timed.
+//!
+//! `definition` is the data, `setup` what a state comes down to, `judge` says whether it answers
+//! right, `race` times those that do, `verdict` holds the claims against the times. This module
+//! runs them in that order and writes down what came out.
+
+mod cases;
 pub mod definition;
-pub mod verdict;
+mod judge;
+mod masking;
+mod profile;
+mod race;
+mod setup;
+mod verdict;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bitgauge_engine::kernels::Kernel;
+use bitgauge_engine::model::{Model, Source, Vocabulary};
+
+use crate::exit::Failure;
+use crate::measure::Verified;
+use crate::run::{
+    self, Comparison, Estimate, Figures, Isolated, Ladder, Measured, Step, Verdict, WrongAnswer,
+};
+use crate::yardsticks::Yardstick;
+use cases::Decode;
+use definition::{Definition, State};
+use judge::{Judge, Reference, Right};
+use profile::TokenProfile;
+use race::{Budget, Race};
+use setup::{Schedulers, Setup};
+
+/// What a ladder is run on.
+pub struct Plan<'a> {
+    /// The ladder.
+    pub definition: &'a Definition,
+    /// The weights that are timed.
+    pub source: &'a dyn Source,
+    /// Layers of the whole shape; more than the source has when it was cut.
+    pub layers_in_shape: usize,
+    /// Folder of the trained model that every rung must answer right.
+    pub trained: &'a Path,
+    /// Threads of both schedulers.
+    pub threads: usize,
+    /// Whether the short form was asked for.
+    pub quick: bool,
+    /// Seed of the orders.
+    pub seed: u64,
+}
+
+/// What came out, and what was seen on the way.
+pub struct Outcome {
+    /// The ladder itself.
+    pub ladder: Ladder,
+    /// Where a token's time goes, in each setup that answers right.
+    pub profiles: Vec<run::Profile>,
+    /// Bytes that one token reads at the top.
+    pub bytes_per_token: u64,
+    /// Which kernel each linear ran at the top.
+    pub selection: run::Selection,
+}
+
+/// A setup that a state comes down to, and what is known of it.
+struct Contestant {
+    setup: Setup,
+    /// The first state that came down to it, in words.
+    name: String,
+    outcome: Result<Runner, WrongAnswer>,
+}
+
+/// A setup that answers right.
+struct Runner {
+    /// Its place in the race.
+    place: usize,
+    bytes: u64,
+    profile: TokenProfile,
+}
+
+/// Runs a ladder. `stage(title, steps)` and `step()` tell of progress.
+///
+/// # Errors
+/// When a kernel, a model or a thread can't be had, or a case fails while it is timed.
+pub fn run(
+    plan: &Plan<'_>,
+    bandwidth: Option<&mut Verified<Yardstick>>,
+    stage: &dyn Fn(&str, usize),
+    step: &dyn Fn(),
+) -> Result<Outcome, Failure> {
+    let definition = plan.definition;
+    let steps = definition.steps.len();
+    let schedulers = Schedulers::start(plan.threads)?;
+    let mut named: Vec<(String, State)> = vec![("original".into(), definition.original.clone())];
+    for (i, s) in definition.steps.iter().enumerate() {
+        named.push((s.id.clone(), definition.state_after(i + 1)));
+        named.push((format!("{} alone", s.id), definition.alone(i)));
+        named.push((format!("all but {}", s.id), definition.without(i)));
+    }
+    let mut setups: Vec<(String, Setup)> = Vec::new();
+    for (name, state) in &named {
+        let setup = Setup::of(state)?;
+        if !setups.iter().any(|(_, s)| *s == setup) {
+            setups.push((name.clone(), setup));
+        }
+    }
+
+    stage("ladder: judging every setup on the trained model", setups.len());
+    let judge = Judge::open(plan.trained)?;
+    let mut judged: Vec<(String, Setup, Result<Right, WrongAnswer>)> = Vec::new();
+    for (name, setup) in setups {
+        judged.push((name, setup, judge.trained(setup, &schedulers)?));
+        step();
+    }
+
+    let mut kernels: Vec<Kernel> = Vec::new();
+    for (_, setup, right) in &judged {
+        if right.is_ok() && !kernels.contains(&setup.kernel) {
+            kernels.push(setup.kernel);
+        }
+    }
+    stage("ladder: packing the timed model for each kernel", kernels.len());
+    let vocabulary = Arc::new(Vocabulary::load(plan.source)?);
+    let mut models: Vec<(Kernel, Model)> = Vec::new();
+    for kernel in kernels {
+        let model = Model::with_vocabulary(plan.source, &kernel, Arc::clone(&vocabulary))?;
+        models.push((kernel, model));
+        step();
+    }
+
+    stage("ladder: judging the timed model, and where its time goes", judged.len());
+    let (mut contestants, mut cases, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+    let mut reference = Reference::default();
+    for (name, setup, right) in judged {
+        let model = models.iter().find(|(k, _)| *k == setup.kernel).map(|(_, m)| m);
+        let outcome = match (right, model) {
+            (Err(wrong), _) => Err(wrong),
+            (Ok(_), None) => Err(WrongAnswer {
+                relative_error: f64::INFINITY,
+                seen_on: "no model was packed for it".into(),
+            }),
+            (Ok(right), Some(model)) => {
+                let scheduler = schedulers.get(setup.scheduler);
+                let mut case = Decode::new(model, scheduler, setup)?;
+                let begin = Instant::now();
+                let logits = case.logits()?.to_vec();
+                let took = begin.elapsed().as_secs_f64();
+                match reference.timed(model, plan.source, &logits)? {
+                    Err(wrong) => Err(wrong),
+                    Ok(()) => {
+                        cases.push(right.verify(case)?);
+                        seconds.push(took);
+                        let profile = profile::observe(model, scheduler)?;
+                        let bytes = (model.ternary_bytes() + model.head_bytes()) as u64;
+                        Ok(Runner { place: cases.len() - 1, bytes, profile })
+                    }
+                }
+            }
+        };
+        contestants.push(Contestant { setup, name, outcome });
+        step();
+    }
+
+    let budget = Budget {
+        race: Duration::from_secs(if plan.quick { 8 } else { 40 }),
+        duel: Duration::from_secs(if plan.quick { 2 } else { 5 }),
+        seed: plan.seed,
+    };
+    let staged = std::cell::Cell::new(false);
+    let race = race::race(&mut cases, &seconds, bandwidth, budget, &|done, of| {
+        if !staged.replace(true) {
+            stage("ladder: the race of all setups", of);
+        }
+        if done > 0 {
+            step();
+        }
+    })?;
+
+    stage("ladder: duels", 3 * steps);
+    let mut scribe = Scribe { plan, contestants: &contestants, race: &race, cases: &mut cases, budget };
+    let mut rungs = Vec::new();
+    for i in 0..steps {
+        rungs.push(scribe.rung(i)?);
+        step();
+    }
+    let mut alone = Vec::new();
+    for (i, s) in definition.steps.iter().enumerate() {
+        let comparison = scribe.compare(&definition.original, &definition.alone(i), i)?;
+        alone.push(Isolated { step: s.id.clone(), comparison });
+        step();
+    }
+    let top = definition.state_after(steps);
+    let mut left_out = Vec::new();
+    for (i, s) in definition.steps.iter().enumerate() {
+        let comparison = scribe.compare(&definition.without(i), &top, i)?;
+        left_out.push(Isolated { step: s.id.clone(), comparison });
+        step();
+    }
+    let targets = definition.targets.iter().map(|t| scribe.target(t, &top)).collect::<Result<_, _>>()?;
+
+    let profiles = contestants.iter().filter_map(|c| {
+        let runner = c.outcome.as_ref().ok()?;
+        Some(run::Profile { state: c.name.clone(), parts: runner.profile.parts.clone() })
+    });
+    let profiles = profiles.collect();
+    let top_setup = Setup::of(&top)?;
+    let model = models.iter().find(|(k, _)| *k == top_setup.kernel).map(|(_, m)| m);
+    let selection = model.map_or(run::Selection { rows: Vec::new(), fallbacks: 0 }, |m| {
+        run::Selection { rows: crate::cli::selection::rows(m), fallbacks: m.fallbacks() }
+    });
+    let bytes_per_token = model.map_or(0, |m| (m.ternary_bytes() + m.head_bytes()) as u64);
+    drop(cases);
+    drop(models);
+
+    let masking = match &definition.masking {
+        None => Measured::unavailable("the ladder names no feature that could be masked"),
+        Some(masking) => Measured::Is(masking::run(plan, masking, &judge, &schedulers, stage, step)?),
+    };
+    let ladder = Ladder { name: definition.name.clone(), targets, rungs, alone, left_out, masking };
+    Ok(Outcome { ladder, profiles, bytes_per_token, selection })
+}
+
+/// Writes down comparisons of states.
+struct Scribe<'a, 'p, 'm> {
+    plan: &'a Plan<'p>,
+    contestants: &'a [Contestant],
+    race: &'a Race,
+    cases: &'a mut [Verified<Decode<'m>>],
+    budget: Budget,
+}
+
+impl Scribe<'_, '_, '_> {
+    fn contestant(&self, state: &State) -> Result<&Contestant, Failure> {
+        let setup = Setup::of(state)?;
+        self.contestants
+            .iter()
+            .find(|c| c.setup == setup)
+            .ok_or_else(|| Failure::could_not_run(format!("no setup was made for {state:?}")))
+    }
+
+    /// Step `i` on top of those before it, against the last state before it that answers right.
+    fn rung(&mut self, i: usize) -> Result<Step, Failure> {
+        let definition = self.plan.definition;
+        let step = &definition.steps[i];
+        let mut before = i;
+        while before > 0 && self.contestant(&definition.state_after(before))?.outcome.is_err() {
+            before -= 1;
+        }
+        let compared_with = match before {
+            0 => "original".to_owned(),
+            n => definition.steps[n - 1].id.clone(),
+        };
+        let (from, to) = (definition.state_after(before), definition.state_after(i + 1));
+        let mut comparison = self.compare(&from, &to, i)?;
+        if before < i
+            && step.claim.is_some()
+            && let Comparison::Timed { verdict, speedup, .. } = &mut comparison
+        {
+            let why = format!(
+                "the state before it answers wrongly and so has no time; {:.2}x is the gain of {} steps together, since `{compared_with}`",
+                speedup.value,
+                i - before + 1
+            );
+            *verdict = Verdict::NotMeasurable { why };
+        }
+        Ok(Step {
+            id: step.id.clone(),
+            title: step.title.clone(),
+            change: step.change.clone(),
+            why: step.why.clone(),
+            claim: step.claim.as_ref().map(run_claim),
+            prediction: step.prediction.clone(),
+            compared_with,
+            comparison,
+        })
+    }
+
+    /// Two states, `after` having step `i` and `before` not.
+    fn compare(&mut self, before: &State, after: &State, i: usize) -> Result<Comparison, Failure> {
+        let claim = self.plan.definition.steps[i].claim.as_ref();
+        let (from, to) = (self.contestant(before)?, self.contestant(after)?);
+        if from.setup == to.setup {
+            return Ok(Comparison::NotRun {
+                why: "it changes nothing here: both states run the same kernel and scheduler".into(),
+            });
+        }
+        match (&from.outcome, &to.outcome) {
+            (_, Err(error)) => Ok(Comparison::Wrong { error: error.clone() }),
+            (Err(error), Ok(runner)) => {
+                let verdict = match claim {
+                    None => Verdict::NoClaim,
+                    Some(_) => Verdict::NotMeasurable {
+                        why: "without it the answers are wrong, and wrong answers have no time".into(),
+                    },
+                };
+                let after = self.figures(runner)?;
+                Ok(Comparison::Mended { error_before: error.clone(), after, verdict })
+            }
+            (Ok(from), Ok(to)) => {
+                let (before, after) = (self.figures(from)?, self.figures(to)?);
+                let places = (from.place, to.place);
+                let (speedup, samples) =
+                    self.race.compare(self.cases, places.0, places.1, self.budget)?;
+                let verdict = verdict::of_speedup(claim, &speedup, 0.0, self.plan.threads);
+                Ok(Comparison::Timed { before, after, speedup, samples, verdict })
+            }
+        }
+    }
+
+    fn figures(&self, runner: &Runner) -> Result<Figures, Failure> {
+        let none = || Failure::could_not_run("the race ended without a round");
+        let token_s = self.race.token_s(runner.place).ok_or_else(none)?;
+        let no_bandwidth = || Measured::unavailable("the read bandwidth could not be measured");
+        let percent = self.race.percent_of_bandwidth(runner.place, runner.bytes);
+        Ok(Figures {
+            token_s,
+            ms_token: self.race.ms_token(runner.place).ok_or_else(none)?,
+            gb_s: Measured::Is(runner.bytes as f64 * 1e-9 * token_s.value),
+            percent_of_bandwidth: percent.map_or_else(no_bandwidth, Measured::Is),
+            product_share: Measured::Is(runner.profile.product_share),
+            utilisation: runner.profile.utilisation.clone(),
+            relative_error: Measured::Is(0.0),
+            tokens: 1,
+            threads: self.plan.threads,
+        })
+    }
+
+    fn target(&self, target: &definition::Target, top: &State) -> Result<run::Target, Failure> {
+        let (id, text) = (target.id.clone(), target.text.clone());
+        let (unit, figure) = match &self.contestant(top)?.outcome {
+            Err(_) => ("", Measured::unavailable("the last state answers wrongly")),
+            Ok(runner) => self.target_figure(target.figure, runner)?,
+        };
+        let cut = self.plan.source.config().num_hidden_layers < self.plan.layers_in_shape;
+        let verdict = match (&figure, target.figure) {
+            (Measured::Unavailable(why), _) => Verdict::NotMeasurable { why: why.clone() },
+            (_, definition::Figure::TokenS | definition::Figure::MsToken) if cut => {
+                Verdict::NotMeasurable { why: "only a part of the model's layers was run".into() }
+            }
+            (Measured::Is(figure), _) => verdict::of_target(target, figure),
+        };
+        Ok(run::Target { id, text, unit: unit.into(), figure, verdict })
+    }
+
+    fn target_figure(
+        &self,
+        figure: definition::Figure,
+        runner: &Runner,
+    ) -> Result<(&'static str, Measured<Estimate>), Failure> {
+        let figures = self.figures(runner)?;
+        Ok(match figure {
+            definition::Figure::TokenS => ("token/s", Measured::Is(figures.token_s)),
+            definition::Figure::MsToken => ("ms", Measured::Is(figures.ms_token)),
+            definition::Figure::LeastUtilisation => {
+                let least = figures.utilisation.map(|workers| {
+                    let value = workers.into_iter().fold(f64::INFINITY, f64::min);
+                    // One long observation: its interval is the value.
+                    Estimate { value, low: value, high: value, level: race::LEVEL, blocks: 1 }
+                });
+                ("%", least)
+            }
+        })
+    }
+}
+
+fn run_claim(claim: &definition::Claim) -> run::Claim {
+    run::Claim { text: claim.text.clone(), low: claim.low, high: claim.high }
+}
