@@ -1,10 +1,12 @@
 //! bitgauge: did this change make it faster, by how much, and is the answer still right?
 
 pub mod cli;
+pub mod decoder;
 pub mod defects;
 pub mod exit;
 pub mod fixtures;
 pub mod ladder;
+pub mod limits;
 pub mod machine;
 pub mod measure;
 pub mod model_source;

@@ -3,11 +3,16 @@
 mod generate;
 mod inspect;
 mod kernels;
-
+mod ladder;
 mod output;
 mod progress;
-
+mod report;
+mod run;
 pub mod selection;
+mod summaries;
+mod verify;
+mod zoo;
+
 
 use std::process::ExitCode;
 
@@ -33,6 +38,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure, check and write the before/after page
+    Run(run::Arguments),
+    /// Judge every kernel and the decoder against the oracle and golden files
+    Verify(verify::Arguments),
+    /// Apply fixes one at a time, and hold each claim against what is measured
+    Ladder(ladder::Arguments),
     /// List the kernels, and which can run here
     Kernels,
     /// Describe a model: shapes, bits per weight, compression
@@ -42,6 +53,8 @@ enum Command {
     },
     /// Continue a prompt
     Generate(generate::Arguments),
+    /// Render the pages of a run folder again
+    Report(report::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -58,20 +71,22 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
     isa::cap().map_err(|unknown| Failure::could_not_run(format!("BITGAUGE_ISA: {unknown}")))?;
     match &cli.command {
+        Command::Run(arguments) => run::run(arguments, threads(cli)?, output),
+        Command::Verify(arguments) => verify::run(arguments, output),
+        Command::Ladder(arguments) => ladder::run(arguments, threads(cli)?, output),
         Command::Kernels => kernels::run(output),
         Command::Inspect { model } => inspect::run(model, output),
         Command::Generate(arguments) => generate::run(arguments, threads(cli)?, output),
+        Command::Report(arguments) => report::run(arguments, output),
     }
 }
 
 /// The number of threads asked for, which this process must be able to run at once.
 fn threads(cli: &Cli) -> Result<usize, Failure> {
-    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    let available = crate::machine::Machine::detect().usable.threads;
     match cli.threads {
         None => Ok(available),
-        Some(0) => Err(Failure::could_not_run(
-            "--threads 0: at least one thread is needed",
-        )),
+        Some(0) => Err(Failure::could_not_run("--threads 0: at least one thread is needed")),
         Some(n) if n > available => Err(Failure::could_not_run(format!(
             "--threads {n}: this process may use {available} CPUs (affinity and cgroup quota); more threads than that would measure the scheduler"
         ))),

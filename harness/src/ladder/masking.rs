@@ -9,12 +9,12 @@ use bitgauge_engine::checkpoint::Config;
 use bitgauge_engine::model::Model;
 use bitgauge_engine::synthetic;
 
-use super::cases::Generation;
 use super::definition;
-use super::judge::Judge;
 use super::race::{self, Budget};
 use super::setup::{Schedulers, Setup};
 use super::{Plan, run_claim, verdict};
+use crate::decoder::cases::Generation;
+use crate::decoder::judge::Judge;
 use crate::exit::Failure;
 use crate::run::{Comparison, Estimate, Figures, Masking, Measured, Verdict, WrongAnswer};
 
@@ -100,7 +100,7 @@ fn off_and_on(
     tokens: u64,
     claim: Option<&definition::Claim>,
 ) -> Result<Comparison, Failure> {
-    let right = match judge.trained(setup, schedulers)? {
+    let right = match judge.trained(setup.kernel, schedulers.get(setup.scheduler))? {
         Err(error) => return Ok(Comparison::Wrong { error }),
         Ok(right) => right,
     };

@@ -1,15 +1,12 @@
 //! Ladders: fixes applied one at a time, each judged before it is timed.
 //!
-//! `definition` is the data, `setup` what a state comes down to, `judge` says whether it answers
-//! right, `race` times those that do, `verdict` holds the claims against the times. This module
+//! `definition` is the data, `setup` what a state comes down to, the decoder's judge says whether it
+//! answers right, `race` times those that do, `verdict` holds the claims against the times. This module
 //! runs them in that order and writes down what came out.
 
-mod cases;
 pub mod definition;
-mod judge;
 mod masking;
-mod profile;
-mod race;
+pub mod race;
 mod setup;
 mod verdict;
 
@@ -20,16 +17,16 @@ use std::time::{Duration, Instant};
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source, Vocabulary};
 
+use crate::decoder::cases::Decode;
+use crate::decoder::clock::{self, TokenProfile};
+use crate::decoder::judge::{Judge, Reference, Right};
 use crate::exit::Failure;
 use crate::measure::Verified;
 use crate::run::{
     self, Comparison, Estimate, Figures, Isolated, Ladder, Measured, Step, Verdict, WrongAnswer,
 };
 use crate::yardsticks::Yardstick;
-use cases::Decode;
 use definition::{Definition, State};
-use judge::{Judge, Reference, Right};
-use profile::TokenProfile;
 use race::{Budget, Race};
 use setup::{Schedulers, Setup};
 
@@ -49,6 +46,8 @@ pub struct Plan<'a> {
     pub quick: bool,
     /// Seed of the orders.
     pub seed: u64,
+    /// Bytes of the last-level cache: what fits into it is not read from memory.
+    pub last_level_cache: Option<u64>,
 }
 
 /// What came out, and what was seen on the way.
@@ -110,7 +109,7 @@ pub fn run(
     let judge = Judge::open(plan.trained)?;
     let mut judged: Vec<(String, Setup, Result<Right, WrongAnswer>)> = Vec::new();
     for (name, setup) in setups {
-        judged.push((name, setup, judge.trained(setup, &schedulers)?));
+        judged.push((name, setup, judge.trained(setup.kernel, schedulers.get(setup.scheduler))?));
         step();
     }
 
@@ -142,7 +141,7 @@ pub fn run(
             }),
             (Ok(right), Some(model)) => {
                 let scheduler = schedulers.get(setup.scheduler);
-                let mut case = Decode::new(model, scheduler, setup)?;
+                let mut case = Decode::new(model, scheduler, setup.cache)?;
                 let begin = Instant::now();
                 let logits = case.logits()?.to_vec();
                 let took = begin.elapsed().as_secs_f64();
@@ -151,7 +150,7 @@ pub fn run(
                     Ok(()) => {
                         cases.push(right.verify(case)?);
                         seconds.push(took);
-                        let profile = profile::observe(model, scheduler)?;
+                        let profile = clock::watch(model, scheduler)?;
                         let bytes = (model.ternary_bytes() + model.head_bytes()) as u64;
                         Ok(Runner { place: cases.len() - 1, bytes, profile })
                     }
@@ -311,13 +310,22 @@ impl Scribe<'_, '_, '_> {
     fn figures(&self, runner: &Runner) -> Result<Figures, Failure> {
         let none = || Failure::could_not_run("the race ended without a round");
         let token_s = self.race.token_s(runner.place).ok_or_else(none)?;
-        let no_bandwidth = || Measured::unavailable("the read bandwidth could not be measured");
-        let percent = self.race.percent_of_bandwidth(runner.place, runner.bytes);
+        let percent_of_bandwidth = match self.plan.last_level_cache {
+            Some(cache) if runner.bytes < 2 * cache => Measured::unavailable(format!(
+                "a token reads {} MB, of which a cache of {} MB can keep a part",
+                runner.bytes / 1_000_000,
+                cache / 1_000_000
+            )),
+            _ => match self.race.percent_of_bandwidth(runner.place, runner.bytes) {
+                Some(percent) => Measured::Is(percent),
+                None => Measured::unavailable("the read bandwidth could not be measured"),
+            },
+        };
         Ok(Figures {
             token_s,
             ms_token: self.race.ms_token(runner.place).ok_or_else(none)?,
             gb_s: Measured::Is(runner.bytes as f64 * 1e-9 * token_s.value),
-            percent_of_bandwidth: percent.map_or_else(no_bandwidth, Measured::Is),
+            percent_of_bandwidth,
             product_share: Measured::Is(runner.profile.product_share),
             utilisation: runner.profile.utilisation.clone(),
             relative_error: Measured::Is(0.0),

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::cases::Decode;
+use crate::decoder::cases::Decode;
 use crate::exit::Failure;
 use crate::measure::pair::{self, Stop};
 use crate::measure::round_robin::{self, RoundRobin};

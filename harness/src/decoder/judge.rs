@@ -1,4 +1,4 @@
-//! Whether a setup answers right: on the trained model against the oracle, and on the model that
+//! Whether a kernel answers right: on the trained model against the oracle, and on the model that
 //! will be timed.
 
 use std::path::Path;
@@ -9,9 +9,9 @@ use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::matrix::Matrix;
 use bitgauge_engine::model::{Group, Model, Source};
 use bitgauge_engine::session::Session;
+use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::trits::Trits;
 
-use super::setup::{Schedulers, Setup};
 use crate::exit::Failure;
 use crate::fixtures::golden::Golden;
 use crate::measure::{Answer, Tolerance, Verified, Wrong};
@@ -93,23 +93,22 @@ impl Judge {
         })
     }
 
-    /// Judges a setup on the trained model: its logits, and the sums of every linear.
+    /// Judges a kernel on the trained model: the sums of every linear, and the logits.
     ///
     /// # Errors
     /// The inner one says how wrong the answers are, the outer that they could not be had.
     pub fn trained(
         &self,
-        setup: Setup,
-        schedulers: &Schedulers,
+        kernel: Kernel,
+        scheduler: &dyn Scheduler,
     ) -> Result<Result<Right, WrongAnswer>, Failure> {
-        let (got, want) = self.sums(setup.kernel);
+        let (got, want) = self.sums(kernel);
         let all_got = Answer::Integers(got.concat());
         let all_want = Answer::Integers(want.concat());
         if let Err(wrong) = Verified::check((), &all_got, &all_want, Tolerance::Exact) {
             return Ok(Err(wrong_sums(&wrong, &got, &want)));
         }
-        let model = Model::load(&self.checkpoint, &setup.kernel)?;
-        let scheduler = schedulers.get(setup.scheduler);
+        let model = Model::load(&self.checkpoint, &kernel)?;
         let mut session = Session::new(&model, scheduler, self.prompt.len())?;
         let logits = Answer::from_f32(session.prefill(&self.prompt)?);
         Ok(match Verified::check((), &logits, &self.logits, self.tolerance) {
@@ -176,13 +175,13 @@ fn wrong_sums<C>(wrong: &Wrong<C>, got: &[Vec<i32>], want: &[Vec<i32>]) -> Wrong
     }
 }
 
-/// What the first right setup answered on the timed model; all others must answer the same bits.
+/// What the first right case answered on the timed model; all others must answer the same bits.
 #[derive(Default)]
 pub struct Reference(Option<Vec<u32>>);
 
 impl Reference {
     /// Judges the model that will be timed: each product of its first and last layer against the
-    /// oracle's sums on random activations, and its logits bit for bit against those of the setups
+    /// oracle's sums on random activations, and its logits bit for bit against those of the cases
     /// before it.
     ///
     /// # Errors
@@ -222,7 +221,7 @@ impl Reference {
         if let Some(at) = bits.iter().zip(&*reference).position(|(a, b)| a != b) {
             return Ok(Err(WrongAnswer {
                 relative_error: f64::from(logits[at] / f32::from_bits(reference[at]) - 1.0).abs(),
-                seen_on: format!("logit {at} of the timed model differs from the first setup's"),
+                seen_on: format!("logit {at} of the timed model differs from the first case's"),
             }));
         }
         match logits.iter().position(|l| !l.is_finite()) {

@@ -7,7 +7,6 @@ use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::{Error, Token};
 
-use super::setup::Setup;
 use crate::measure::{self, Timed};
 
 /// Token `i` of every timed sequence.
@@ -31,11 +30,11 @@ impl<'m> Decode<'m> {
     ///
     /// # Errors
     /// As the engine has them.
-    pub fn new(model: &'m Model, scheduler: &'m dyn Scheduler, setup: Setup) -> Result<Self, Error> {
+    pub fn new(model: &'m Model, scheduler: &'m dyn Scheduler, cache: bool) -> Result<Self, Error> {
         let tokens: Vec<Token> = (0..=CONTEXT).map(|i| token(model, i)).collect();
         let mut session = Session::new(model, scheduler, tokens.len())?;
         session.prefill(&tokens[..CONTEXT])?;
-        Ok(Self { session, tokens, cache: setup.cache, failed: None })
+        Ok(Self { session, tokens, cache, failed: None })
     }
 
     /// Decodes the token once more; the logits of the next.

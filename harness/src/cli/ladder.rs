@@ -1,0 +1,27 @@
+//! `bitgauge ladder [FILE.toml]`: fixes one at a time.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::Output;
+use super::run::{self, Suite};
+use crate::exit::{Exit, Failure};
+
+/// Arguments of `bitgauge ladder`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A ladder of your own [default: the three fixes of the reports]
+    #[arg(value_name = "FILE.toml")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    common: run::Common,
+}
+
+/// Runs a ladder and writes its pages.
+///
+/// # Errors
+/// When the ladder, the model, a kernel or the folder can't be used.
+pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
+    run::measure(Suite::Ladder, arguments.file.as_deref(), &arguments.common, threads, output)
+}

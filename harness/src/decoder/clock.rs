@@ -1,0 +1,194 @@
+//! Where a token's time goes, and how busy the cores are meanwhile.
+
+use std::time::{Duration, Instant};
+
+use bitgauge_engine::model::{Group, Model};
+use bitgauge_engine::session::{Observer, Part, Session};
+use bitgauge_engine::threads::Scheduler;
+use bitgauge_engine::{Error, Token};
+
+use super::cases::{CONTEXT, token};
+use crate::machine;
+use crate::measure::{self, Timed};
+use crate::run::{self, Measured};
+
+/// Tokens are watched for this long at least: the kernel counts processor time in ticks.
+const WATCH: Duration = Duration::from_millis(300);
+
+/// Decoding one token after [`CONTEXT`] others, with a clock at the end of each part.
+pub struct WatchedDecode<'m> {
+    session: Session<'m>,
+    token: Token,
+    clock: Clock,
+    failed: Option<Error>,
+}
+
+/// Seconds a token, by part, in the order in which a token first meets them.
+#[derive(Default)]
+struct Clock {
+    last: Option<Instant>,
+    parts: Vec<(Part, Vec<f64>)>,
+    tokens: usize,
+}
+
+impl Clock {
+    fn begin(&mut self) {
+        for (_, seconds) in &mut self.parts {
+            seconds.push(0.0);
+        }
+        self.tokens += 1;
+        self.last = Some(Instant::now());
+    }
+}
+
+impl Observer for Clock {
+    fn done(&mut self, part: Part) {
+        let now = Instant::now();
+        let spent = self.last.map_or(0.0, |last| (now - last).as_secs_f64());
+        let at = self.parts.iter().position(|(p, _)| *p == part).unwrap_or_else(|| {
+            self.parts.push((part, vec![0.0; self.tokens]));
+            self.parts.len() - 1
+        });
+        if let Some(token) = self.parts[at].1.last_mut() {
+            *token += spent;
+        }
+        self.last = Some(Instant::now());
+    }
+}
+
+impl<'m> WatchedDecode<'m> {
+    /// Reads the context, and the token once.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn new(model: &'m Model, scheduler: &'m dyn Scheduler) -> Result<Self, Error> {
+        let mut session = Session::new(model, scheduler, CONTEXT + 1)?;
+        let context: Vec<_> = (0..CONTEXT).map(|i| token(model, i)).collect();
+        session.prefill(&context)?;
+        session.decode(token(model, CONTEXT))?;
+        Ok(Self { session, token: token(model, CONTEXT), clock: Clock::default(), failed: None })
+    }
+
+    /// Decodes the token once more; the logits of the next.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn logits(&mut self) -> Result<&[f32], Error> {
+        self.session.truncate(CONTEXT);
+        self.clock.begin();
+        self.session.decode_observed(self.token, &mut self.clock)
+    }
+
+    /// Seconds spent in `part`, one value a token.
+    pub fn seconds(&self, part: Part) -> &[f64] {
+        self.clock.parts.iter().find(|(p, _)| *p == part).map_or(&[], |(_, s)| s)
+    }
+
+    /// Microseconds a token, by part.
+    pub fn parts(&self) -> Vec<run::Part> {
+        let mean = |seconds: &[f64]| seconds.iter().sum::<f64>() / seconds.len() as f64;
+        let total: f64 = self.clock.parts.iter().map(|(_, s)| mean(s)).sum();
+        let part = |(part, seconds): &(Part, Vec<f64>)| run::Part {
+            part: name(*part),
+            us: mean(seconds) * 1e6,
+            share: 100.0 * mean(seconds) / total,
+        };
+        self.clock.parts.iter().map(part).collect()
+    }
+
+    /// Per cent of the time spent in matrix products, the output head included.
+    pub fn product_share(&self) -> f64 {
+        let products = [Part::Head].into_iter().chain(Group::ALL.map(Part::Product));
+        let names: Vec<String> = products.map(name).collect();
+        self.parts().iter().filter(|p| names.contains(&p.part)).map(|p| p.share).sum()
+    }
+}
+
+impl Timed for WatchedDecode<'_> {
+    fn iterate(&mut self, iterations: u64) {
+        for _ in 0..iterations {
+            if let Err(error) = self.logits() {
+                self.failed = Some(error);
+                return;
+            }
+        }
+    }
+
+    fn time(&mut self, iterations: u64) -> Result<Duration, measure::Failure> {
+        let start = Instant::now();
+        self.iterate(iterations);
+        let time = start.elapsed();
+        match self.failed.take() {
+            None => Ok(time),
+            Some(error) => Err(measure::Failure::new(error.to_string())),
+        }
+    }
+}
+
+/// What was seen of a setup's tokens.
+pub struct TokenProfile {
+    /// Microseconds a token, by part.
+    pub parts: Vec<run::Part>,
+    /// Per cent of the time spent in matrix products, the output head included.
+    pub product_share: f64,
+    /// Per cent of the wall time that each worker ran.
+    pub utilisation: Measured<Vec<f64>>,
+}
+
+/// Watches tokens for [`WATCH`], at the place in the context where they are timed.
+///
+/// # Errors
+/// As the engine has them.
+pub fn watch(model: &Model, scheduler: &dyn Scheduler) -> Result<TokenProfile, Error> {
+    let mut case = WatchedDecode::new(model, scheduler)?;
+    let begin = Instant::now();
+    let before = machine::cpu_time();
+    while begin.elapsed() < WATCH {
+        case.logits()?;
+    }
+    let after = machine::cpu_time();
+    let threads = before.zip(after).and_then(|(before, after)| after.utilisation_since(&before));
+    let utilisation = match threads {
+        None => Measured::unavailable("this system counts no processor time a thread"),
+        Some(threads) => {
+            let workers = threads.iter().filter(|t| is_worker(t, scheduler));
+            let workers: Vec<f64> = workers.map(|t| 100.0 * t.utilisation).collect();
+            match workers.len() == scheduler.threads() {
+                true => Measured::Is(workers),
+                false => Measured::unavailable("the workers could not be told from other threads"),
+            }
+        }
+    };
+    Ok(TokenProfile { parts: case.parts(), product_share: case.product_share(), utilisation })
+}
+
+/// Whether a thread is one of the scheduler's: the only one for one thread, else by its name.
+fn is_worker(thread: &machine::ThreadUse, scheduler: &dyn Scheduler) -> bool {
+    let prefix = match scheduler.name() {
+        "pool" => "engine-",
+        other => other,
+    };
+    match scheduler.threads() {
+        1 => thread.id == u64::from(std::process::id()),
+        _ => thread.name.as_deref().is_some_and(|name| name.starts_with(prefix)),
+    }
+}
+
+/// A part's name in pages.
+pub fn name(part: Part) -> String {
+    match part {
+        Part::Embed => "embedding",
+        Part::Norm => "norms",
+        Part::Quantize => "quantiser and tables",
+        Part::Product(Group::Qkv) => "q, k, v products",
+        Part::Product(Group::O) => "o product",
+        Part::Product(Group::GateUp) => "gate, up products",
+        Part::Product(Group::Down) => "down product",
+        Part::Cache => "rotation and KV cache",
+        Part::Attention => "attention",
+        Part::Activation => "squared ReLU",
+        Part::Residual => "residual sums",
+        Part::Head => "output head",
+    }
+    .to_owned()
+}

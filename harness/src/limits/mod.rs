@@ -1,0 +1,189 @@
+//! How far the engine is from what the machine can do: the yardsticks, the scaling over threads,
+//! and each product's distance from the read bandwidth, all from one interleaved run.
+
+mod products;
+mod scaling;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitgauge_engine::kernels::Kernel;
+use bitgauge_engine::model::Model;
+use bitgauge_engine::threads::{Pool, Scheduler};
+
+use crate::decoder::clock::{WatchedDecode, watch};
+use crate::decoder::judge::Judge;
+use crate::defects::Contended;
+use crate::exit::Failure;
+use crate::ladder::race::estimate;
+use crate::machine::Machine;
+use crate::measure::round_robin::{self, RoundRobin};
+use crate::measure::{Entrant, Schedule, Stopped, Verified};
+use crate::run::{self, Measured, Yardsticks};
+use crate::yardsticks::{self, Instruction, ReadBuffer, Yardstick};
+
+/// What to measure, and on what.
+pub struct Plan<'a> {
+    /// The model, packed for one kernel.
+    pub model: &'a Model,
+    /// The kernel that it was packed for.
+    pub kernel: Kernel,
+    /// Who judges the kernel.
+    pub judge: &'a Judge,
+    /// This machine.
+    pub machine: &'a Machine,
+    /// The most threads.
+    pub threads: usize,
+    /// Whether the short form was asked for.
+    pub quick: bool,
+    /// Seed of the orders.
+    pub seed: u64,
+}
+
+/// What was measured.
+pub struct Limits {
+    /// The machine's own limits.
+    pub yardsticks: Yardsticks,
+    /// Decode speed over threads.
+    pub scaling: Vec<run::ScalingPoint>,
+    /// Each product's distance from the read bandwidth.
+    pub products: Vec<run::Product>,
+}
+
+/// 1, 2, 4, ... and `most` itself.
+fn thread_counts(most: usize) -> Vec<usize> {
+    let mut counts: Vec<usize> =
+        std::iter::successors(Some(1), |n| Some(2 * n)).take_while(|n| *n < most).collect();
+    counts.push(most);
+    counts
+}
+
+/// The decoder on one scheduler.
+struct Team {
+    scheduler: Box<dyn Scheduler>,
+    utilisation: Measured<Vec<f64>>,
+}
+
+/// Measures everything in one interleaved run.
+///
+/// # Errors
+/// When the kernel answers wrongly, threads can't be had, or a case fails.
+pub fn run(
+    plan: &Plan<'_>,
+    stage: &dyn Fn(&str, usize),
+    step: &dyn Fn(),
+) -> Result<Limits, Failure> {
+    let counts = thread_counts(plan.threads);
+    stage("limits: read bandwidth and dot-product peak of this machine", counts.len());
+    let buffer = ReadBuffer::for_machine(plan.machine);
+    let mut bandwidth = Vec::new();
+    for &threads in &counts {
+        bandwidth.push(match &buffer {
+            Ok(buffer) => yardsticks::best_read_bandwidth(&Arc::clone(buffer), threads),
+            Err(unavailable) => Err(unavailable.clone()),
+        });
+        step();
+    }
+    let mut peaks: Vec<_> =
+        Instruction::ALL.into_iter().map(|i| (i, yardsticks::dot_peak(i, 1))).collect();
+
+    let mut teams = Vec::new();
+    for &threads in &counts {
+        teams.push(team(plan.model, Box::new(Pool::new(threads)?))?);
+    }
+    for &threads in counts.iter().filter(|n| **n > 1) {
+        teams.push(team(plan.model, Box::new(Contended::new(threads)?))?);
+    }
+    let mut cases = Vec::new();
+    for team in &teams {
+        let right = plan.judge.trained(plan.kernel, &*team.scheduler)?.map_err(|wrong| Failure {
+            exit: crate::exit::Exit::WrongAnswers,
+            message: format!("kernel {}: {}", plan.kernel.spec().name(), wrong.seen_on),
+        })?;
+        cases.push(right.verify(WatchedDecode::new(plan.model, &*team.scheduler)?)?);
+    }
+
+    let (mut naive, naive_work) = products::naive(plan)?;
+
+    let max_rounds = if plan.quick { 12 } else { 30 };
+    stage("limits: decoding on every number of threads, beside the yardsticks", max_rounds);
+    let mut entrants: Vec<Entrant<'_>> = cases
+        .iter_mut()
+        .zip(&teams)
+        .map(|(c, t)| Entrant::new(format!("{} {}", t.scheduler.name(), t.scheduler.threads()), c))
+        .collect();
+    let yard = bandwidth.iter_mut().chain(peaks.iter_mut().map(|(_, p)| p)).flatten();
+    let mut giga = Vec::new();
+    for yardstick in yard {
+        giga.push(yardstick.case().giga_work_per_iteration());
+        let name = yardstick.case().name().to_owned();
+        entrants.push(Entrant::new(name, yardstick));
+    }
+    entrants.push(Entrant::new("naive", &mut naive));
+    giga.push(naive_work);
+    let schedule = Schedule {
+        seed: plan.seed,
+        warmup_rounds: 1,
+        max_rounds,
+        max_time: Duration::from_secs(3600),
+        min_slice: None,
+    };
+    let mut told = 0;
+    let race = round_robin::run(&mut entrants, &schedule, &mut |p| {
+        while told < p.rounds {
+            step();
+            told += 1;
+        }
+        ControlFlow::Continue(())
+    });
+    if let Stopped::Failed { case, failure } = &race.stopped {
+        return Err(Failure::could_not_run(format!("{case}: {failure}")));
+    }
+
+    let mut rates = giga.iter().enumerate().map(|(i, work)| {
+        estimate(&race.samples.rates(teams.len() + i, *work))
+    });
+    let mut next_rate = || {
+        let none = || Measured::unavailable("no round was measured");
+        rates.next().flatten().map_or_else(none, Measured::Is)
+    };
+    let mut rate = |result: &Result<Verified<Yardstick>, yardsticks::Unavailable>| match result {
+        Err(unavailable) => Measured::unavailable(unavailable.why.clone()),
+        Ok(_) => next_rate(),
+    };
+    let read_bandwidth: Vec<run::Yardstick> = counts
+        .iter()
+        .zip(&bandwidth)
+        .map(|(&threads, result)| run::Yardstick {
+            isa: result.as_ref().map_or("any".into(), |y| y.case().name().to_owned()),
+            threads,
+            value: rate(result),
+        })
+        .collect();
+    let int8_peak: Vec<run::Yardstick> = peaks
+        .iter()
+        .map(|(instruction, result)| run::Yardstick {
+            isa: instruction.name().to_owned(),
+            threads: 1,
+            value: rate(result),
+        })
+        .collect();
+    let naive = vec![run::Yardstick {
+        isa: "portable".into(),
+        threads: 1,
+        value: next_rate(),
+    }];
+    let yardsticks = Yardsticks { read_bandwidth, int8_peak, naive };
+    let scaling = scaling::points(&race, &teams, &counts);
+    let products = products::table(plan, &cases, &teams, &yardsticks);
+    Ok(Limits { yardsticks, scaling, products })
+}
+
+fn team(model: &Model, scheduler: Box<dyn Scheduler>) -> Result<Team, Failure> {
+    let utilisation = watch(model, &*scheduler)?.utilisation;
+    Ok(Team { scheduler, utilisation })
+}
+
+type DecodeRace = RoundRobin;
+type DecodeCase<'m> = Verified<WatchedDecode<'m>>;
