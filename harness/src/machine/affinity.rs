@@ -1,0 +1,80 @@
+//! The processors that this process may use, and holding a thread to one of them.
+
+use super::{Files, field};
+
+/// Logical processors in the affinity mask of the calling thread, ascending; `None` where the
+/// system does not say.
+pub fn allowed_cpus() -> Option<Vec<usize>> {
+    allowed(&Files::system())
+}
+
+fn allowed(files: &Files) -> Option<Vec<usize>> {
+    let status = files.text("proc/thread-self/status")?;
+    parse_list(field(&status, "Cpus_allowed_list")?)
+}
+
+/// The numbers that a list such as `0-3,8,10-11` names; `None` for anything else.
+pub(super) fn parse_list(list: &str) -> Option<Vec<usize>> {
+    // More than any kernel is built for, so that a broken list can't fill the memory.
+    const MOST: usize = 1 << 16;
+    let mut numbers = Vec::new();
+    for part in list.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        if first > last || last >= MOST {
+            return None;
+        }
+        numbers.extend(first..=last);
+    }
+    Some(numbers)
+}
+
+/// Holds the calling thread to one logical processor. False where that is not possible; the
+/// thread then stays as it was.
+pub fn pin_current_thread(cpu: usize) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        if cpu >= libc::CPU_SETSIZE as usize {
+            return false;
+        }
+        // SAFETY: a mask of zero bits is a value of the type; `cpu` is within the mask, checked
+        // above; the call reads the mask, of the size given, and keeps no pointer to it.
+        unsafe {
+            let mut mask: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(cpu, &mut mask);
+            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &mask) == 0
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = cpu;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_processors() {
+        assert_eq!(parse_list("0-3,8,10-11"), Some(vec![0, 1, 2, 3, 8, 10, 11]));
+        assert_eq!(parse_list("5\n"), Some(vec![5]));
+        for bad in ["", "a", "3-1", "1,,2", "0-", "0-99999999999"] {
+            assert_eq!(parse_list(bad), None, "{bad}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pinned_thread_may_use_that_processor_and_no_other() {
+        let last = *allowed_cpus().unwrap().last().unwrap();
+        let pinned = std::thread::spawn(move || (pin_current_thread(last), allowed_cpus()));
+        assert_eq!(pinned.join().unwrap(), (true, Some(vec![last])));
+    }
+
+    #[test]
+    fn a_processor_that_is_not_there_is_refused() {
+        assert!(!pin_current_thread(usize::MAX));
+    }
+}

@@ -1,0 +1,105 @@
+//! Wide loads with software prefetch, for x86-64.
+
+use super::pages::Line;
+use std::arch::x86_64::{
+    __m256i, __m512i, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi64, _mm256_load_si256,
+    _mm256_setzero_si256, _mm512_add_epi64, _mm512_load_si512, _mm512_reduce_add_epi64,
+    _mm512_setzero_si512,
+};
+
+/// Proof that this processor has AVX2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    pub(super) fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+
+    /// Wrapping sum of all words; `prefetch` in bytes ahead.
+    pub(super) fn sum(self, lines: &[Line], prefetch: Option<usize>) -> u64 {
+        // SAFETY: a value of this type exists only where AVX2 was detected.
+        unsafe {
+            match prefetch {
+                None => sum_avx2::<false>(lines, 0),
+                Some(distance) => sum_avx2::<true>(lines, distance),
+            }
+        }
+    }
+}
+
+/// Proof that this processor has AVX-512F.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx512f").then_some(Self(()))
+    }
+
+    /// Wrapping sum of all words; `prefetch` in bytes ahead.
+    pub(super) fn sum(self, lines: &[Line], prefetch: Option<usize>) -> u64 {
+        // SAFETY: a value of this type exists only where AVX-512F was detected.
+        unsafe {
+            match prefetch {
+                None => sum_avx512::<false>(lines, 0),
+                Some(distance) => sum_avx512::<true>(lines, distance),
+            }
+        }
+    }
+}
+
+/// Asks for the line `distance` bytes ahead, which may lie beyond the buffer.
+#[inline(always)]
+fn ask<const PREFETCH: bool>(line: &Line, distance: usize) {
+    if PREFETCH {
+        let ahead = std::ptr::from_ref(line).cast::<i8>().wrapping_add(distance);
+        // SAFETY: a prefetch is a hint, which never faults, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead) };
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn sum_avx2<const PREFETCH: bool>(lines: &[Line], distance: usize) -> u64 {
+    let mut sums = [_mm256_setzero_si256(); 8];
+    let (blocks, rest) = lines.as_chunks::<4>();
+    for block in blocks {
+        for (line, sums) in block.iter().zip(sums.as_chunks_mut::<2>().0) {
+            ask::<PREFETCH>(line, distance);
+            let at = line.0.as_ptr().cast::<__m256i>();
+            // SAFETY: a line is 64 bytes aligned to 64, so two vectors of 32, each aligned.
+            let (low, high) = unsafe { (_mm256_load_si256(at), _mm256_load_si256(at.add(1))) };
+            sums[0] = _mm256_add_epi64(sums[0], low);
+            sums[1] = _mm256_add_epi64(sums[1], high);
+        }
+    }
+    let mut words = [0_u64; 4];
+    for sum in sums {
+        // SAFETY: both are 32 bytes of integers, for which every pattern is a value.
+        let lanes: [u64; 4] = unsafe { std::mem::transmute(sum) };
+        for (word, lane) in words.iter_mut().zip(lanes) {
+            *word = word.wrapping_add(lane);
+        }
+    }
+    let tail = rest.iter().flat_map(|line| line.0);
+    words.into_iter().chain(tail).fold(0, u64::wrapping_add)
+}
+
+#[target_feature(enable = "avx512f")]
+fn sum_avx512<const PREFETCH: bool>(lines: &[Line], distance: usize) -> u64 {
+    let mut sums = [_mm512_setzero_si512(); 8];
+    let (blocks, rest) = lines.as_chunks::<8>();
+    for block in blocks {
+        for (line, sum) in block.iter().zip(&mut sums) {
+            ask::<PREFETCH>(line, distance);
+            // SAFETY: a line is 64 bytes aligned to 64, as the vector is.
+            let words = unsafe { _mm512_load_si512(line.0.as_ptr().cast::<__m512i>()) };
+            *sum = _mm512_add_epi64(*sum, words);
+        }
+    }
+    let all = sums
+        .into_iter()
+        .fold(_mm512_setzero_si512(), |a, b| _mm512_add_epi64(a, b));
+    let tail = rest.iter().flat_map(|line| line.0);
+    tail.fold(_mm512_reduce_add_epi64(all) as u64, u64::wrapping_add)
+}
