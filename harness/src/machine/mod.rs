@@ -3,6 +3,7 @@
 //! Whatever can't be read is `None`, never 0 or a guess. Files are read below a root folder, so
 //! that every reader can be tested on given text; on systems without them all is `None`.
 
+mod affinity;
 mod cgroup;
 mod cpu;
 mod cpu_time;
@@ -10,6 +11,7 @@ mod isa;
 mod memory;
 mod steal;
 
+pub use affinity::{allowed_cpus, pin_current_thread};
 pub use cpu::{Cache, CacheKind, Cpu};
 pub use cpu_time::{CpuSample, ThreadTime, ThreadUse, cpu_time};
 pub use isa::IsaFeatures;
@@ -191,13 +193,7 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 
 /// How many numbers a list such as `0-3,8,10-11` names; `None` for anything else.
 fn count_list(list: &str) -> Option<usize> {
-    let mut count = 0;
-    for part in list.trim().split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        count += last.checked_sub(first)? + 1;
-    }
-    Some(count)
+    affinity::parse_list(list).map(|numbers| numbers.len())
 }
 
 #[cfg(test)]
@@ -220,15 +216,6 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_of_processors_are_counted() {
-        assert_eq!(count_list("0-3,8,10-11"), Some(7));
-        assert_eq!(count_list("5\n"), Some(1));
-        for bad in ["", "a", "3-1", "1,,2", "0-"] {
-            assert_eq!(count_list(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn affinity_and_quota_limit_the_threads() {

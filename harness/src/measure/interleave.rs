@@ -122,6 +122,9 @@ pub(super) enum Iterations {
     Matched,
 }
 
+/// Says the verdict so far, and whether to go on.
+pub(super) type AfterRound<'f> = dyn FnMut(&Samples) -> (Option<Verdict>, ControlFlow<()>) + 'f;
+
 pub(super) struct Run<'r, 'a> {
     pub(super) entrants: &'r mut [Entrant<'a>],
     pub(super) schedule: &'r Schedule,
@@ -132,10 +135,7 @@ pub(super) struct Run<'r, 'a> {
 impl Run<'_, '_> {
     /// Runs until `after_round` breaks or the schedule ends. `after_round` sees the samples with
     /// the round just added.
-    pub(super) fn run(
-        mut self,
-        after_round: &mut dyn FnMut(&Samples) -> (Option<Verdict>, ControlFlow<()>),
-    ) -> (Samples, Stopped) {
+    pub(super) fn run(mut self, after_round: &mut AfterRound<'_>) -> (Samples, Stopped) {
         let mut samples = Samples {
             stored: Stored {
                 seed: self.schedule.seed,
@@ -153,7 +153,7 @@ impl Run<'_, '_> {
     fn stages(
         &mut self,
         samples: &mut Samples,
-        after_round: &mut dyn FnMut(&Samples) -> (Option<Verdict>, ControlFlow<()>),
+        after_round: &mut AfterRound<'_>,
     ) -> ControlFlow<Stopped, std::convert::Infallible> {
         let start = Instant::now();
         self.calibrate(samples, start)?;

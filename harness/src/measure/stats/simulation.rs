@@ -152,8 +152,8 @@ impl Rule for PeekedTTest {
 /// Two-sided critical value of Student's t (Fisher's expansion; Abramowitz and Stegun 26.7.5).
 fn student_quantile(alpha: f64, freedom: f64) -> f64 {
     let z: f64 = match alpha {
-        a if a == 0.05 => 1.959_964,
-        a if a == 0.01 => 2.575_829,
+        0.05 => 1.959_964,
+        0.01 => 2.575_829,
         _ => panic!("no quantile for {alpha}"),
     };
     z + (z.powi(3) + z) / (4.0 * freedom)
