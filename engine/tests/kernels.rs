@@ -134,6 +134,20 @@ fn saturated_sums_do_not_overflow() {
     }
 }
 
+/// Inputs so wide that sums of shifted codes leave int32 unless a kernel brings them down between.
+#[test]
+fn sums_over_very_wide_inputs() {
+    let cols = 700_001;
+    for kernel in kernels::available() {
+        for (weight, activation) in [(1, 127), (1, -128), (-1, -128)] {
+            let w = trits(2, cols, |_, _| weight);
+            check(kernel, &w, &vec![activation; cols], "saturated");
+        }
+        let w = trits(1, cols, |_, k| [1, 0, -1, 1][k * 4 / cols]);
+        check(kernel, &w, &vec![-128; 2 * cols], "two tokens, in blocks");
+    }
+}
+
 #[test]
 fn signs_that_cancel_only_if_columns_are_kept_apart() {
     for kernel in kernels::available() {

@@ -12,10 +12,21 @@ use crate::input::Quantized;
 use crate::isa::{Isa, Missing};
 use crate::trits::Trits;
 
+#[cfg(not(target_arch = "x86_64"))]
+mod absent;
+mod lanes_avx512;
 mod naive;
+mod tmac_avx512;
+mod vbmi_avx512;
+mod vnni_avx512;
 
 /// Every kernel, slowest first: the last that can run here is the default.
-pub static TABLE: &[Spec] = &[naive::SPEC];
+pub static TABLE: &[Spec] = &[
+    naive::SPEC,
+    tmac_avx512::SPEC,
+    vnni_avx512::SPEC,
+    vbmi_avx512::SPEC,
+];
 
 /// What one call of a kernel reads.
 pub struct Operands<'a> {

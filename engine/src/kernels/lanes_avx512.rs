@@ -1,0 +1,241 @@
+//! What the VNNI kernels share: a row of the matrix in each of sixteen 32-bit lanes.
+//!
+//! 64 packed bytes hold `F` columns x 4 bytes of each of 16 rows. They become `F` vectors of
+//! unsigned codes (trit + 1); lane `r` of vector `f` holds four neighbouring columns of row `r`.
+//! `vpdpbusd` multiplies these with the four activations that all rows share, broadcast from
+//! memory, and adds the products to the row's int32 sum: no lane ever has to be added to another.
+//! The codes are one too large, so the sum of the activations is subtracted at the end.
+//!
+//! A tile of 16 rows is contiguous, and so is the matrix: a worker reads one sequential stream.
+
+use crate::aligned::Aligned;
+use crate::input::Quantized;
+use crate::trits::Trits;
+
+/// Rows of a tile.
+pub(super) const ROWS: usize = 16;
+
+/// Bytes loaded at once.
+const LINE: usize = 64;
+
+/// Columns whose activations are broadcast together.
+const QUAD: usize = 4;
+
+/// Lines of one tile: `F` fields of four columns each.
+fn lines<const F: usize>(cols: usize) -> usize {
+    cols.div_ceil(QUAD * F)
+}
+
+/// Packs `F` trits a byte; `byte` makes it of their codes, the lowest column first.
+///
+/// Field `f` of byte `4 r + j` of a line is row `r`, column `4 f + j` of the line's columns.
+pub(super) fn pack<const F: usize>(trits: &Trits, byte: fn([u8; F]) -> u8) -> Aligned {
+    let lines = lines::<F>(trits.cols());
+    let tiles = trits.rows().div_ceil(ROWS);
+    let mut packed = Aligned::zeroed(tiles * lines * LINE);
+    let (bytes, _) = packed.as_mut_slice::<u8>().as_chunks_mut::<LINE>();
+    for (i, line) in bytes.iter_mut().enumerate() {
+        let (tile, first) = (i / lines, i % lines * QUAD * F);
+        for (at, out) in line.iter_mut().enumerate() {
+            let row = tile * ROWS + at / QUAD;
+            let code = |f: usize| {
+                let col = first + QUAD * f + at % QUAD;
+                let inside = row < trits.rows() && col < trits.cols();
+                // Outside of the matrix any code will do: the activations there are 0.
+                if inside {
+                    (trits.row(row)[col] + 1) as u8
+                } else {
+                    1
+                }
+            };
+            *out = byte(std::array::from_fn(code));
+        }
+    }
+    packed
+}
+
+/// Activations in groups of four columns, each group's tokens next to each other.
+pub(super) fn prepare<const F: usize>(quantized: &Quantized, tables: &mut Aligned) {
+    let (tokens, quads) = (quantized.tokens(), lines::<F>(quantized.cols()) * F);
+    tables.reserve(quads * tokens * QUAD);
+    let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<QUAD>();
+    for t in 0..tokens {
+        let (q, _) = quantized.padded(t).as_chunks::<QUAD>();
+        for (out, q) in table[t..].iter_mut().step_by(tokens).zip(&q[..quads]) {
+            *out = *q;
+        }
+    }
+}
+
+/// How a packed line becomes codes.
+#[cfg(target_arch = "x86_64")]
+pub(super) trait Unpack<const F: usize>: Copy {
+    /// Bits by which the codes of each field are shifted left within their byte.
+    const SHIFTS: [u32; F];
+
+    /// Loads constants.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the kernel.
+    unsafe fn new() -> Self;
+
+    /// The code vectors of a line, each shifted by its entry of `SHIFTS`.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the kernel.
+    unsafe fn fields(self, line: std::arch::x86_64::__m512i) -> [std::arch::x86_64::__m512i; F];
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::rows;
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+    use std::ops::Range;
+
+    use super::super::Operands;
+    use super::*;
+
+    /// Lines after which sums of shifted codes are brought down, lest they overflow: a line adds
+    /// up to `4 * 2 * 128 << 6` to a lane, so that 32767 lines would fit.
+    const RUN: usize = 16 << 10;
+
+    /// Bytes between what is read and what is fetched ahead.
+    const AHEAD: usize = 4096;
+
+    /// The sums of a range of rows; see [`super::super::Rows`].
+    ///
+    /// # Safety
+    /// The CPU must have AVX-512 F and VNNI, and what `U` needs.
+    #[inline(always)]
+    pub(in super::super) unsafe fn rows<U: Unpack<F>, const F: usize>(
+        op: &Operands<'_>,
+        range: Range<usize>,
+        out: &mut [i32],
+    ) {
+        let tokens = op.quantized.tokens();
+        let tile_bytes = lines::<F>(op.cols) * LINE;
+        let quads = lines::<F>(op.cols) * F;
+        let table = &op.tables.as_slice::<i32>()[..quads * tokens];
+        // SAFETY: the caller vouches for the features.
+        let unpack = unsafe { U::new() };
+        let tiles = out.chunks_mut(ROWS * tokens);
+        for (tile, out) in range.step_by(ROWS).zip(tiles) {
+            let weights = &op.weights[tile / ROWS * tile_bytes..][..tile_bytes];
+            let mut t = 0;
+            while t < tokens {
+                let batch = Batch {
+                    weights,
+                    table,
+                    tokens,
+                    first: t,
+                    biases: op.quantized.sums(),
+                };
+                // SAFETY: the caller vouches for the features; each arm's batch ends at or before `tokens`.
+                t += unsafe {
+                    match tokens - t {
+                        16.. => batch.several::<U, F, 16>(unpack, out),
+                        8.. => batch.several::<U, F, 8>(unpack, out),
+                        4.. => batch.several::<U, F, 4>(unpack, out),
+                        2.. => batch.several::<U, F, 2>(unpack, out),
+                        _ => batch.one::<U, F>(unpack, out),
+                    }
+                };
+            }
+        }
+    }
+
+    /// Tokens of a batch that one tile meets at once.
+    struct Batch<'a> {
+        weights: &'a [u8],
+        table: &'a [i32],
+        tokens: usize,
+        first: usize,
+        biases: &'a [i32],
+    }
+
+    impl Batch<'_> {
+        /// One token: codes are left where they lie in their bytes, a sum for each field, and the
+        /// sums are shifted at the end.
+        #[inline(always)]
+        unsafe fn one<U: Unpack<F>, const F: usize>(&self, unpack: U, out: &mut [i32]) -> usize {
+            // SAFETY: the caller vouches for the features. A chunk of `weights` is made of whole
+            // lines, and of `table` (checked by `rows`) there are F * tokens values for each.
+            unsafe {
+                let mut sum = _mm512_setzero_si512();
+                let runs = self.weights.chunks(RUN * LINE);
+                for (weights, table) in runs.zip(self.table.chunks(RUN * F * self.tokens)) {
+                    let mut sums = [_mm512_setzero_si512(); F];
+                    let mut q = table.as_ptr().add(self.first);
+                    for line in weights.as_chunks::<LINE>().0 {
+                        let line = line.as_ptr();
+                        _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD).cast());
+                        let fields = unpack.fields(_mm512_load_si512(line.cast()));
+                        for (f, sum) in sums.iter_mut().enumerate() {
+                            let q = _mm512_set1_epi32(*q.add(f * self.tokens));
+                            *sum = _mm512_dpbusd_epi32(*sum, fields[f], q);
+                        }
+                        q = q.wrapping_add(F * self.tokens);
+                    }
+                    for (sums, shift) in sums.into_iter().zip(U::SHIFTS) {
+                        let exact = _mm512_sra_epi32(sums, _mm_cvtsi32_si128(shift as i32));
+                        sum = _mm512_add_epi32(sum, exact);
+                    }
+                }
+                self.store(sum, 0, out);
+            }
+            1
+        }
+
+        /// `T` tokens: a line is unpacked once, down to plain codes.
+        #[inline(always)]
+        unsafe fn several<U: Unpack<F>, const F: usize, const T: usize>(
+            &self,
+            unpack: U,
+            out: &mut [i32],
+        ) -> usize {
+            let step = F * self.tokens;
+            // SAFETY: the caller vouches for the features. `weights` is made of whole lines, and
+            // of `table` (checked by `rows`) there are F * tokens values for each, of which this
+            // batch reads T from `first` on; the caller has first + T <= tokens.
+            unsafe {
+                let mut sums = [_mm512_setzero_si512(); T];
+                for (i, line) in self.weights.as_chunks::<LINE>().0.iter().enumerate() {
+                    let q = self.table[i * step..][..step].as_ptr().add(self.first);
+                    let mut fields = unpack.fields(_mm512_load_si512(line.as_ptr().cast()));
+                    for (field, shift) in fields.iter_mut().zip(U::SHIFTS) {
+                        *field = _mm512_srl_epi16(*field, _mm_cvtsi32_si128(shift as i32));
+                    }
+                    for (f, &field) in fields.iter().enumerate() {
+                        for (t, sum) in sums.iter_mut().enumerate() {
+                            let q = _mm512_set1_epi32(*q.add(f * self.tokens + t));
+                            *sum = _mm512_dpbusd_epi32(*sum, field, q);
+                        }
+                    }
+                }
+                for (t, sum) in sums.into_iter().enumerate() {
+                    self.store(sum, t, out);
+                }
+            }
+            T
+        }
+
+        /// Takes the bias of the codes off and writes a token's column of the tile.
+        ///
+        /// Sums of codes may wrap; the difference is the true sum, which fits.
+        #[inline(always)]
+        unsafe fn store(&self, sum: __m512i, t: usize, out: &mut [i32]) {
+            let t = self.first + t;
+            let mut column = [0i32; ROWS];
+            // SAFETY: the caller vouches for the features; `column` holds the 16 lanes.
+            unsafe {
+                let sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(self.biases[t]));
+                _mm512_storeu_si512(column.as_mut_ptr().cast(), sum);
+            }
+            for (out, sum) in out[t..].iter_mut().step_by(self.tokens).zip(column) {
+                *out = sum;
+            }
+        }
+    }
+}

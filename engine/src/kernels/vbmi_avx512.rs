@@ -1,0 +1,126 @@
+//! Direct product with `vpdpbusd`: five trits a byte, looked up in registers.
+//!
+//! A byte is `28 p + r`: `p` of the two lowest columns (9 values), `r` of the three others (27
+//! values). As 28 = 4 * 7, the upper six bits decide `p`, and which seventh of its 28 bytes this
+//! is: a first table of 64 entries gives both. The place within the 28 is that seventh and the
+//! byte's two low bits, and looks up the other three codes in a second table.
+//!
+//! Per 64 packed bytes, 320 weights: 1 shift, 2 `vpermb`, 1 `vpternlogd`, 5 `and`, 5 `vpdpbusd`;
+//! 14 operations on two ports, of which the shift wants one and `vpermb` the other: 7 cycles.
+
+use super::Spec;
+use super::lanes_avx512::{self as lanes, ROWS};
+use crate::isa::Isa;
+
+/// Columns in a byte.
+const FIELDS: usize = 5;
+
+pub(super) const SPEC: Spec = Spec {
+    name: "vbmi-avx512",
+    idea: "5 trits a byte, unpacked by two 64-entry vpermb tables, times activations by vpdpbusd",
+    isa: Isa::Avx512Vbmi,
+    bits_per_weight: 1.6,
+    tile: ROWS,
+    pack: |trits| lanes::pack(trits, byte),
+    prepare: lanes::prepare::<FIELDS>,
+    rows,
+};
+
+/// Bytes that share their first two codes: the 27 of the other three, rounded up to whole fours.
+const SPAN: u8 = 28;
+
+fn byte([a, b, c, d, e]: [u8; FIELDS]) -> u8 {
+    SPAN * (a + 3 * b) + (c + 3 * d + 9 * e)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+use super::absent::rows;
+#[cfg(target_arch = "x86_64")]
+use x86::rows;
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+    use std::ops::Range;
+
+    use super::super::Operands;
+    use super::lanes::Unpack;
+    use super::*;
+
+    /// By the upper six bits of a byte: the first code in bits 0-1, the second in bits 6-7, and in
+    /// bits 2-4 the seventh, where it continues the two low bits of the byte.
+    const HIGH: [u8; 64] = {
+        let mut table = [0; 64];
+        let mut i = 0;
+        while i < 63 {
+            let (pair, seventh) = (i / 7, i % 7);
+            table[i as usize] = (pair % 3) | (seventh << 2) | ((pair / 3) << 6);
+            i += 1;
+        }
+        table
+    };
+
+    /// By the place among 28 bytes: three codes, low bits first.
+    const LOW: [u8; 64] = {
+        let mut table = [0; 64];
+        let mut i = 0;
+        while i < 27 {
+            table[i as usize] = (i % 3) | ((i / 3 % 3) << 2) | ((i / 9) << 4);
+            i += 1;
+        }
+        table
+    };
+
+    #[derive(Clone, Copy)]
+    struct FiveTrits {
+        high: __m512i,
+        low: __m512i,
+        masks: [__m512i; 4],
+    }
+
+    impl Unpack<FIELDS> for FiveTrits {
+        const SHIFTS: [u32; FIELDS] = [0, 6, 0, 2, 4];
+
+        #[inline(always)]
+        unsafe fn new() -> Self {
+            // SAFETY: the caller vouches for AVX-512 F; both tables are 64 bytes.
+            unsafe {
+                Self {
+                    high: _mm512_loadu_si512(HIGH.as_ptr().cast()),
+                    low: _mm512_loadu_si512(LOW.as_ptr().cast()),
+                    masks: [0x03, 0x0c, 0x30, 0xc0u8].map(|mask| _mm512_set1_epi8(mask as i8)),
+                }
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn fields(self, line: __m512i) -> [__m512i; FIELDS] {
+            /// Bits of the second operand where the third is set, else of the first.
+            const SELECT: i32 = 0b1101_1000;
+            let [m0, m2, m4, m6] = self.masks;
+            // SAFETY: the caller vouches for AVX-512 F, BW and VBMI.
+            unsafe {
+                // `vpermb` ignores an index's two upper bits, which the shift fills from the next byte.
+                let index = _mm512_srli_epi16::<2>(line);
+                let high = _mm512_permutexvar_epi8(index, self.high);
+                let index = _mm512_ternarylogic_epi32::<SELECT>(high, line, m0);
+                let low = _mm512_permutexvar_epi8(index, self.low);
+                [
+                    _mm512_and_si512(high, m0),
+                    _mm512_and_si512(high, m6),
+                    _mm512_and_si512(low, m0),
+                    _mm512_and_si512(low, m2),
+                    _mm512_and_si512(low, m4),
+                ]
+            }
+        }
+    }
+
+    /// # Safety
+    /// The CPU must have the features of [`Isa::Avx512Vbmi`].
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+    pub(super) unsafe fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
+        // SAFETY: this function's own features.
+        unsafe { lanes::rows::<FiveTrits, FIELDS>(op, range, out) }
+    }
+}
