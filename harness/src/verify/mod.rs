@@ -30,6 +30,7 @@ use crate::defects::Contended;
 use crate::fixtures::{self, Document, FixtureError, Fixtures, Golden};
 use identity::{Rows, THREADS};
 use kernels::KernelCases;
+use perplexity::Share;
 use planned::PlannedModels;
 
 /// What to verify.
@@ -218,10 +219,6 @@ pub fn judge_golden(
     schedulers.push(("contended", &contended));
 
     let content = &golden.content;
-    let text = match &content.perplexity {
-        Some(_) => golden.evaluation_text()?,
-        None => Vec::new(),
-    };
     // Another kernel than the one judged, so that one row alone is compared with something too.
     let reference = Kernel::by_name("naive")?;
     let longest = content
@@ -255,8 +252,14 @@ pub fn judge_golden(
             let name = &content.name;
             identity::judge(name, &model, kernel, tokens, expected, &schedulers, book);
         }
-        if let Some(perplexity) = &content.perplexity {
-            perplexity::judge(&content.name, perplexity, &text, &model, kernel, book);
+    }
+    if let Some(perplexity) = &content.perplexity {
+        let text = golden.evaluation_text()?;
+        let mut text = perplexity::Text::new(&content.name, perplexity, &text);
+        // The table begins with the slowest kernel, twenty times slower than the others.
+        for (i, &kernel) in kernels.iter().enumerate().rev() {
+            let share = if i == 0 { Share::Sample } else { Share::Whole };
+            text.judge(&load(kernel)?, kernel, share, book);
         }
     }
     Ok(())

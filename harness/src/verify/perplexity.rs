@@ -1,66 +1,120 @@
 //! Perplexity of a text, by the engine.
 
+use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
 use rayon::prelude::*;
 
 use crate::fixtures::golden::{PerplexityGolden, Protocol};
-use crate::oracle::{Perplexity, Windows};
-
-use super::check::{Book, Check};
-use bitgauge_engine::kernels::Kernel;
+use super::check::{Book, Check, Differences};
+use crate::oracle::Windows;
 
 /// How far perplexity may be from the golden one, relative.
 const LIMIT: f64 = 1e-3;
 
-/// Judges `model`, packed for `kernel`, on `text`, whose bytes are its tokens.
-pub fn judge(
-    name: &str,
-    golden: &PerplexityGolden,
-    text: &[u8],
-    model: &Model,
-    kernel: Kernel,
-    book: &mut Book<'_>,
-) {
-    let mut record = |check: Check| book.record(check.kernel(kernel).threads(1));
-    let id = format!("perplexity/{name}");
-    let tokens: Vec<u32> = text.iter().map(|&byte| u32::from(byte)).collect();
-    let Some(protocol) = Protocol::parse(&golden.protocol) else {
-        return record(Check::broken(id, "an unknown protocol"));
-    };
-    let windows = Windows {
-        length: protocol.window,
-        stride: protocol.stride,
-    };
-    let got = match perplexity(model, &tokens, windows) {
-        Ok(got) => got,
-        Err(why) => return record(Check::broken(id, why)),
-    };
-    if got.predicted != golden.predicted {
-        let why = format!("{} tokens predicted, not {}", got.predicted, golden.predicted);
-        return record(Check::broken(id, why));
-    }
-    let nats = (got.nats_per_token() - golden.nats_per_byte).abs();
-    record(
-        Check::at_most(format!("{id}/nats_per_byte"), nats, golden.tolerance_nats_per_byte)
-            .note(format!("{:.6} nats a byte", got.nats_per_token())),
-    );
-    let relative = (got.perplexity() / golden.ppl - 1.0).abs();
-    record(
-        Check::at_most(format!("{id}/relative"), relative, LIMIT)
-            .note(format!("perplexity {:.4}", got.perplexity())),
-    );
+/// Every so many windows are read where the whole text would take too long.
+const STRIDE: usize = 16;
+
+/// How much of the text a kernel reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// All windows.
+    Whole,
+    /// Every 16th window, once another kernel has read them all.
+    Sample,
 }
 
-/// Perplexity of `tokens`; windows share nothing and run side by side.
-fn perplexity(model: &Model, tokens: &[u32], windows: Windows) -> Result<Perplexity, String> {
-    let windows = windows.cut(tokens);
-    let nll = windows.par_iter().map(|window| window_nll(model, window));
-    Ok(Perplexity {
-        predicted: windows.iter().map(|window| window.len() - 1).sum(),
-        window_nll_nats: nll.collect::<Result<_, _>>()?,
-    })
+/// A text, the golden figures about it, and what the first kernel made of it.
+pub struct Text<'g> {
+    name: &'g str,
+    golden: &'g PerplexityGolden,
+    tokens: Vec<u32>,
+    /// The kernel that read all windows, and the nats of each.
+    whole: Option<(Kernel, Vec<f64>)>,
+}
+
+impl<'g> Text<'g> {
+    /// `text`'s bytes are its tokens.
+    pub fn new(name: &'g str, golden: &'g PerplexityGolden, text: &[u8]) -> Self {
+        Self {
+            name,
+            golden,
+            tokens: text.iter().map(|&byte| u32::from(byte)).collect(),
+            whole: None,
+        }
+    }
+
+    /// Judges `model`, packed for `kernel`. The first call reads the whole text. Later ones must
+    /// give the very bits that the first gave in every window that they read, and report the
+    /// perplexity of the text with these windows their own and any others the first kernel's.
+    pub fn judge(&mut self, model: &Model, kernel: Kernel, share: Share, book: &mut Book<'_>) {
+        let mut record = |check: Check| book.record(check.kernel(kernel).threads(1));
+        let id = format!("perplexity/{}", self.name);
+        let Some(protocol) = Protocol::parse(&self.golden.protocol) else {
+            return record(Check::broken(id, "an unknown protocol"));
+        };
+        let windows = Windows {
+            length: protocol.window,
+            stride: protocol.stride,
+        };
+        let windows = windows.cut(&self.tokens);
+        let predicted: usize = windows.iter().map(|window| window.len() - 1).sum();
+        if predicted != self.golden.predicted {
+            let why = format!("{predicted} tokens to predict, not {}", self.golden.predicted);
+            return record(Check::broken(id, why));
+        }
+        let stride = match (&self.whole, share) {
+            (Some(_), Share::Sample) => STRIDE,
+            _ => 1,
+        };
+        let own: Result<Vec<(usize, f64)>, String> = (0..windows.len())
+            .into_par_iter()
+            .step_by(stride)
+            .map(|i| Ok((i, window_nll(model, windows[i])?)))
+            .collect();
+        let own = match own {
+            Ok(own) => own,
+            Err(why) => return record(Check::broken(id, why)),
+        };
+        let read = match &self.whole {
+            Some((first, _)) if own.len() < windows.len() => format!(
+                "{} of {} windows, the others by {}",
+                own.len(),
+                windows.len(),
+                first.spec().name()
+            ),
+            _ => format!("{} windows", own.len()),
+        };
+        let mut nats = vec![f64::NAN; windows.len()];
+        if let Some((first, whole)) = &self.whole {
+            let mut differences = Differences::default();
+            for &(i, nll) in &own {
+                differences.expect(nll.to_bits() == whole[i].to_bits(), || {
+                    format!("window {i}: {nll} nats, {} by {}", whole[i], first.spec().name())
+                });
+            }
+            record(differences.check(format!("{id}/same-bits")));
+            nats.clone_from(whole);
+        }
+        for (i, nll) in own {
+            nats[i] = nll;
+        }
+        let per_token = nats.iter().sum::<f64>() / predicted as f64;
+        let apart = (per_token - self.golden.nats_per_byte).abs();
+        let limit = self.golden.tolerance_nats_per_byte;
+        record(
+            Check::at_most(format!("{id}/nats_per_byte"), apart, limit)
+                .note(format!("{per_token:.6} nats a byte; {read}")),
+        );
+        let perplexity = per_token.exp();
+        let relative = (perplexity / self.golden.ppl - 1.0).abs();
+        record(
+            Check::at_most(format!("{id}/relative"), relative, LIMIT)
+                .note(format!("perplexity {perplexity:.4}; {read}")),
+        );
+        self.whole.get_or_insert((kernel, nats));
+    }
 }
 
 fn window_nll(model: &Model, window: &[u32]) -> Result<f64, String> {
