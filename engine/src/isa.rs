@@ -66,20 +66,26 @@ impl Isa {
     /// # Errors
     /// The features that are missing, or the cap in `BITGAUGE_ISA` that forbids the level.
     pub fn check(self) -> Result<(), Missing> {
-        let missing: Vec<_> = self
-            .features()
-            .iter()
-            .copied()
-            .filter(|f| !detected(f))
-            .collect();
-        if !missing.is_empty() {
-            return Err(Missing::Features(missing));
-        }
+        self.check_on(detected)?;
         match cap() {
             Ok(Some(cap)) if self > *cap => Err(Missing::Capped(*cap)),
             Ok(_) => Ok(()),
             Err(_) if self == Isa::Portable => Ok(()),
             Err(unknown) => Err(Missing::UnknownCap(unknown.clone())),
+        }
+    }
+
+    /// Whether code of this level may run on a machine that `has` the features it is asked for:
+    /// every one of [`Isa::features`], not just the one that names the level.
+    ///
+    /// # Errors
+    /// The features that are missing.
+    pub fn check_on(self, has: impl Fn(&str) -> bool) -> Result<(), Missing> {
+        let needed = self.features().iter().copied();
+        let missing: Vec<_> = needed.filter(|feature| !has(feature)).collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(Missing::Features(missing)),
         }
     }
 

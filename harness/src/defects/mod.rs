@@ -10,12 +10,15 @@
 mod accumulators;
 mod bytes;
 mod dispatch;
+pub mod error;
 mod groups;
 mod native;
 mod one_value;
 mod scheduler;
 mod sign_tables;
 mod tails;
+
+pub mod zoo;
 
 pub use accumulators::{FLOAT_SUM, I16_OVERFLOW};
 pub use dispatch::NeverSimd;
