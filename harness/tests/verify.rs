@@ -6,8 +6,19 @@ use bitgauge::verify::{self, Options};
 fn everything_is_right() {
     let start = std::time::Instant::now();
     let verification = verify::run(&Options::default(), &mut |check| {
-        eprintln!("{:?} {} {:?} {:?} {:?} {:?} {} {:?}", check.status, check.id, check.kernel, check.threads, check.figure, check.limit, check.note, start.elapsed());
-    }).unwrap();
+        eprintln!(
+            "{:?} {} {:?} {:?} {:?} {:?} {} {:?}",
+            check.status,
+            check.id,
+            check.kernel,
+            check.threads,
+            check.figure,
+            check.limit,
+            check.note,
+            start.elapsed()
+        );
+    })
+    .unwrap();
     println!("{:?}", verification.totals);
     let failed: Vec<_> = verification.failed().collect();
     assert!(failed.is_empty(), "{failed:#?}");

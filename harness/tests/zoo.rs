@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use bitgauge::defects::NATIVE_BUILD;
 use bitgauge::defects::error::{self, Formula};
 use bitgauge::defects::zoo::{Bench, Outcome, zoo};
-use bitgauge::defects::NATIVE_BUILD;
 use bitgauge::fixtures;
 use bitgauge::verify;
 use bitgauge_engine::isa::Isa;
@@ -15,7 +15,9 @@ fn bench() -> &'static Bench {
     static BENCH: OnceLock<Bench> = OnceLock::new();
     BENCH.get_or_init(|| {
         let mut found = fixtures::discover(verify::default_fixtures().unwrap()).unwrap();
-        found.goldens.retain(|golden| golden.content.name != "trained");
+        found
+            .goldens
+            .retain(|golden| golden.content.name != "trained");
         assert_eq!(found.goldens.len(), 2);
         Bench::new(found)
     })
@@ -23,7 +25,10 @@ fn bench() -> &'static Bench {
 
 fn run(id: &str) -> Outcome {
     let zoo = zoo();
-    let exhibit = zoo.iter().find(|e| e.id == id).unwrap_or_else(|| panic!("no {id}"));
+    let exhibit = zoo
+        .iter()
+        .find(|e| e.id == id)
+        .unwrap_or_else(|| panic!("no {id}"));
     (exhibit.run)(bench())
 }
 
@@ -59,22 +64,39 @@ fn caught(id: &str, by: &[&str]) {
 fn print() {
     for e in zoo() {
         let o = (e.run)(bench());
-        println!("{} caught {:?} blind {} control {} {} kinds {:?}", e.id, o.caught, o.blind, o.control_failed.len(), o.note, kinds(&o));
-        for c in &o.by { println!("      {} {:?} {:?} {}", c.id, c.figure, c.limit, c.note); }
+        println!(
+            "{} caught {:?} blind {} control {} {} kinds {:?}",
+            e.id,
+            o.caught,
+            o.blind,
+            o.control_failed.len(),
+            o.note,
+            kinds(&o)
+        );
+        for c in &o.by {
+            println!("      {} {:?} {:?} {}", c.id, c.figure, c.limit, c.note);
+        }
     }
 }
 #[test]
 fn figures() {
     for k in error::WIDTHS {
         print!("{k}:");
-        for f in Formula::ALL { print!(" {f} {:.4}", error::on_gaussian(f, k, 40)); }
+        for f in Formula::ALL {
+            print!(" {f} {:.4}", error::on_gaussian(f, k, 40));
+        }
         println!();
     }
     let found = fixtures::discover(verify::default_fixtures().unwrap()).unwrap();
     for g in &found.goldens {
-        for p in [&g.content.taps.as_ref().unwrap().prompt[..], &g.content.cases[0].prompt] {
+        for p in [
+            &g.content.taps.as_ref().unwrap().prompt[..],
+            &g.content.cases[0].prompt,
+        ] {
             println!("{} {}", g.content.name, p.len());
-            for (f, s) in error::on_model(&g.model_folder(), p).unwrap() { println!("   {f} {s:?}"); }
+            for (f, s) in error::on_model(&g.model_folder(), p).unwrap() {
+                println!("   {f} {s:?}");
+            }
         }
     }
     let _ = (Path::new(""), NATIVE_BUILD, Isa::highest());

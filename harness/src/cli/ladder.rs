@@ -23,5 +23,11 @@ pub struct Arguments {
 /// # Errors
 /// When the ladder, the model, a kernel or the folder can't be used.
 pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
-    run::measure(Suite::Ladder, arguments.file.as_deref(), &arguments.common, threads, output)
+    run::measure(
+        Suite::Ladder,
+        arguments.file.as_deref(),
+        &arguments.common,
+        threads,
+        output,
+    )
 }

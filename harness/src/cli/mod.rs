@@ -13,7 +13,6 @@ mod summaries;
 mod verify;
 mod zoo;
 
-
 use std::process::ExitCode;
 
 use bitgauge_engine::isa;
@@ -86,7 +85,9 @@ fn threads(cli: &Cli) -> Result<usize, Failure> {
     let available = crate::machine::Machine::detect().usable.threads;
     match cli.threads {
         None => Ok(available),
-        Some(0) => Err(Failure::could_not_run("--threads 0: at least one thread is needed")),
+        Some(0) => Err(Failure::could_not_run(
+            "--threads 0: at least one thread is needed",
+        )),
         Some(n) if n > available => Err(Failure::could_not_run(format!(
             "--threads {n}: this process may use {available} CPUs (affinity and cgroup quota); more threads than that would measure the scheduler"
         ))),

@@ -121,14 +121,24 @@ pub fn measure(
     let machine = Machine::detect();
     let started = run::rfc3339(SystemTime::now());
     let dir = common.out.clone().unwrap_or_else(|| {
-        Path::new("runs").join(started.replace([':', '-'], "").replace('T', "-").replace('Z', ""))
+        Path::new("runs").join(
+            started
+                .replace([':', '-'], "")
+                .replace('T', "-")
+                .replace('Z', ""),
+        )
     });
     let mut store = open(&dir, suite, ladder_file, common, threads, &started)?;
     let seed = store.run().settings.seed;
     let progress = Progress::new();
-    let (stage, step) = (|title: &str, steps| progress.stage(title, steps), || progress.step());
+    let (stage, step) = (
+        |title: &str, steps| progress.stage(title, steps),
+        || progress.step(),
+    );
 
-    store.record(Section::Machine(Measured::Is(super::summaries::machine(&machine))))?;
+    store.record(Section::Machine(Measured::Is(super::summaries::machine(
+        &machine,
+    ))))?;
     store.record(Section::Kernels(Measured::Is(kernels())))?;
 
     if suite.has(Suite::Correctness) && !store.is_done(SectionName::Checks) {
@@ -181,7 +191,9 @@ pub fn measure(
             last_level_cache: machine.cpu.last_level_cache(),
         };
         let buffer = yardsticks::ReadBuffer::for_machine(&machine);
-        let mut bandwidth = buffer.and_then(|b| yardsticks::best_read_bandwidth(&b, threads)).ok();
+        let mut bandwidth = buffer
+            .and_then(|b| yardsticks::best_read_bandwidth(&b, threads))
+            .ok();
         let outcome = ladder::run(&plan, bandwidth.as_mut(), &stage, &step)?;
         let model = ModelSummary {
             name: source.name(),
@@ -198,17 +210,33 @@ pub fn measure(
 
     let before = store.run().totals.get().map_or(0.0, |t| t.seconds);
     let seconds = before + begin.elapsed().as_secs_f64();
-    store.record(Section::Totals(Measured::Is(Totals { seconds, skipped: Vec::new() })))?;
+    store.record(Section::Totals(Measured::Is(Totals {
+        seconds,
+        skipped: Vec::new(),
+    })))?;
     progress.stage("rendering", 0);
     let written = report::render(&dir)?;
     progress.finish();
 
     let text = std::fs::read_to_string(dir.join("report.md"))?;
     output.line(text)?;
-    output.line(format!("{} files in {}; open {}", written.len(), dir.display(), dir.join("index.html").display()))?;
+    output.line(format!(
+        "{} files in {}; open {}",
+        written.len(),
+        dir.display(),
+        dir.join("index.html").display()
+    ))?;
     output.document(store.run())?;
-    let failed = store.run().checks.get().map_or(0, |c| c.count(CheckStatus::Fail));
-    Ok(if failed == 0 { Exit::Held } else { Exit::WrongAnswers })
+    let failed = store
+        .run()
+        .checks
+        .get()
+        .map_or(0, |c| c.count(CheckStatus::Fail));
+    Ok(if failed == 0 {
+        Exit::Held
+    } else {
+        Exit::WrongAnswers
+    })
 }
 
 /// The run folder, new or to be gone on with.
@@ -221,7 +249,10 @@ fn open(
     started: &str,
 ) -> Result<Store, Failure> {
     let resumed_seed = run::read(dir).ok().map(|r| r.settings.seed);
-    let seed = common.seed.or(resumed_seed).unwrap_or_else(|| fresh_seed() >> 11);
+    let seed = common
+        .seed
+        .or(resumed_seed)
+        .unwrap_or_else(|| fresh_seed() >> 11);
     let mut options = std::collections::BTreeMap::new();
     if let Some(path) = ladder_file {
         options.insert("ladder".to_owned(), path.display().to_string());
@@ -234,11 +265,19 @@ fn open(
         model: common.model.clone(),
         options,
     };
-    let tool = Tool { version: env!("CARGO_PKG_VERSION").into(), revision: super::summaries::revision() };
-    let name = dir.file_name().map_or("run".into(), |n| n.to_string_lossy().into_owned());
+    let tool = Tool {
+        version: env!("CARGO_PKG_VERSION").into(),
+        revision: super::summaries::revision(),
+    };
+    let name = dir
+        .file_name()
+        .map_or("run".into(), |n| n.to_string_lossy().into_owned());
     let command = std::env::args().skip(1);
     let command = ["bitgauge".to_owned()].into_iter().chain(command).collect();
-    Ok(Store::open_or_create(dir, Run::new(name, tool, started, command, settings))?)
+    Ok(Store::open_or_create(
+        dir,
+        Run::new(name, tool, started, command, settings),
+    )?)
 }
 
 fn kernels() -> Vec<KernelRow> {

@@ -9,20 +9,27 @@ use crate::verify::check::{Check, Status};
 /// The machine, as a page shows it.
 pub fn machine(m: &Machine) -> MachineSummary {
     let unknown = "this system does not say";
-    let known = |value: Option<String>| value.map_or_else(|| Measured::unavailable(unknown), Measured::Is);
+    let known =
+        |value: Option<String>| value.map_or_else(|| Measured::unavailable(unknown), Measured::Is);
     let mut warnings = Vec::new();
     if let Some(governor) = m.governor.as_deref().filter(|g| *g != "performance") {
         warnings.push(format!("the frequency governor is `{governor}`"));
     }
-    if m.hypervisor.as_ref().is_some_and(|h| *h != Hypervisor::None) {
+    if m.hypervisor
+        .as_ref()
+        .is_some_and(|h| *h != Hypervisor::None)
+    {
         warnings.push("a virtual machine: other guests share caches, memory and cores".into());
     }
     MachineSummary {
         cpu: m.cpu.name.clone().unwrap_or_else(|| "unknown".into()),
         cpus: m.cpu.logical.unwrap_or(m.usable.threads),
         allowed_cpus: m.usable.threads,
-        isa: m.isa.found().map(str::to_owned).collect(),
-        memory_bytes: m.memory.total.map_or_else(|| Measured::unavailable(unknown), Measured::Is),
+        isa: m.isa.detected.clone(),
+        memory_bytes: m
+            .memory
+            .total
+            .map_or_else(|| Measured::unavailable(unknown), Measured::Is),
         os: known(m.kernel.as_ref().map(|k| format!("{} {k}", m.os))),
         hypervisor: known(m.hypervisor.as_ref().map(|h| match h {
             Hypervisor::None => "none".to_owned(),

@@ -33,8 +33,10 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     if arguments.zoo {
         return super::zoo::run(output);
     }
-    let options =
-        Options { fixtures: arguments.fixtures.clone(), kernel: arguments.kernel.clone() };
+    let options = Options {
+        fixtures: arguments.fixtures.clone(),
+        kernel: arguments.kernel.clone(),
+    };
     let progress = Progress::new();
     progress.stage("judging kernels and decoder", 0);
     let done = verify::run(&options, &mut |check| progress.detail(&check.id));
@@ -47,9 +49,16 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
         output.line(format!("not read: {unread}"))?;
     }
     let t = &done.totals;
-    output.line(format!("{} passed, {} failed, {} skipped", t.passed, t.failed, t.skipped))?;
+    output.line(format!(
+        "{} passed, {} failed, {} skipped",
+        t.passed, t.failed, t.skipped
+    ))?;
     output.document(&done)?;
-    Ok(if done.all_right() { Exit::Held } else { Exit::WrongAnswers })
+    Ok(if done.all_right() {
+        Exit::Held
+    } else {
+        Exit::WrongAnswers
+    })
 }
 
 /// A check in one line.
@@ -65,5 +74,8 @@ fn line(check: &Check) -> String {
         (Some(figure), Some(limit)) => format!("{figure:.3e} of {limit:.3e} allowed"),
         _ => String::new(),
     };
-    format!("{status}  {}  kernel {kernel}, threads {threads}  {figure}  {}", check.id, check.note)
+    format!(
+        "{status}  {}  kernel {kernel}, threads {threads}  {figure}  {}",
+        check.id, check.note
+    )
 }

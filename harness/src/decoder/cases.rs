@@ -34,7 +34,12 @@ impl<'m> Decode<'m> {
         let tokens: Vec<Token> = (0..=CONTEXT).map(|i| token(model, i)).collect();
         let mut session = Session::new(model, scheduler, tokens.len())?;
         session.prefill(&tokens[..CONTEXT])?;
-        Ok(Self { session, tokens, cache, failed: None })
+        Ok(Self {
+            session,
+            tokens,
+            cache,
+            failed: None,
+        })
     }
 
     /// Decodes the token once more; the logits of the next.
@@ -88,7 +93,12 @@ impl<'m> Generation<'m> {
     ) -> Result<Self, Error> {
         let tokens: Vec<Token> = (0..length).map(|i| token(model, i)).collect();
         let session = Session::new(model, scheduler, length)?;
-        Ok(Self { session, tokens, cache, failed: None })
+        Ok(Self {
+            session,
+            tokens,
+            cache,
+            failed: None,
+        })
     }
 
     /// Generates once; the logits after the last token. Without a cache, every token is computed

@@ -45,10 +45,14 @@ impl Observer for Clock {
     fn done(&mut self, part: Part) {
         let now = Instant::now();
         let spent = self.last.map_or(0.0, |last| (now - last).as_secs_f64());
-        let at = self.parts.iter().position(|(p, _)| *p == part).unwrap_or_else(|| {
-            self.parts.push((part, vec![0.0; self.tokens]));
-            self.parts.len() - 1
-        });
+        let at = self
+            .parts
+            .iter()
+            .position(|(p, _)| *p == part)
+            .unwrap_or_else(|| {
+                self.parts.push((part, vec![0.0; self.tokens]));
+                self.parts.len() - 1
+            });
         if let Some(token) = self.parts[at].1.last_mut() {
             *token += spent;
         }
@@ -66,7 +70,12 @@ impl<'m> WatchedDecode<'m> {
         let context: Vec<_> = (0..CONTEXT).map(|i| token(model, i)).collect();
         session.prefill(&context)?;
         session.decode(token(model, CONTEXT))?;
-        Ok(Self { session, token: token(model, CONTEXT), clock: Clock::default(), failed: None })
+        Ok(Self {
+            session,
+            token: token(model, CONTEXT),
+            clock: Clock::default(),
+            failed: None,
+        })
     }
 
     /// Decodes the token once more; the logits of the next.
@@ -81,7 +90,11 @@ impl<'m> WatchedDecode<'m> {
 
     /// Seconds spent in `part`, one value a token.
     pub fn seconds(&self, part: Part) -> &[f64] {
-        self.clock.parts.iter().find(|(p, _)| *p == part).map_or(&[], |(_, s)| s)
+        self.clock
+            .parts
+            .iter()
+            .find(|(p, _)| *p == part)
+            .map_or(&[], |(_, s)| s)
     }
 
     /// Microseconds a token, by part.
@@ -98,9 +111,15 @@ impl<'m> WatchedDecode<'m> {
 
     /// Per cent of the time spent in matrix products, the output head included.
     pub fn product_share(&self) -> f64 {
-        let products = [Part::Head].into_iter().chain(Group::ALL.map(Part::Product));
+        let products = [Part::Head]
+            .into_iter()
+            .chain(Group::ALL.map(Part::Product));
         let names: Vec<String> = products.map(name).collect();
-        self.parts().iter().filter(|p| names.contains(&p.part)).map(|p| p.share).sum()
+        self.parts()
+            .iter()
+            .filter(|p| names.contains(&p.part))
+            .map(|p| p.share)
+            .sum()
     }
 }
 
@@ -147,7 +166,9 @@ pub fn watch(model: &Model, scheduler: &dyn Scheduler) -> Result<TokenProfile, E
         case.logits()?;
     }
     let after = machine::cpu_time();
-    let threads = before.zip(after).and_then(|(before, after)| after.utilisation_since(&before));
+    let threads = before
+        .zip(after)
+        .and_then(|(before, after)| after.utilisation_since(&before));
     let utilisation = match threads {
         None => Measured::unavailable("this system counts no processor time a thread"),
         Some(threads) => {
@@ -159,7 +180,11 @@ pub fn watch(model: &Model, scheduler: &dyn Scheduler) -> Result<TokenProfile, E
             }
         }
     };
-    Ok(TokenProfile { parts: case.parts(), product_share: case.product_share(), utilisation })
+    Ok(TokenProfile {
+        parts: case.parts(),
+        product_share: case.product_share(),
+        utilisation,
+    })
 }
 
 /// Whether a thread is one of the scheduler's: the only one for one thread, else by its name.
@@ -170,7 +195,10 @@ fn is_worker(thread: &machine::ThreadUse, scheduler: &dyn Scheduler) -> bool {
     };
     match scheduler.threads() {
         1 => thread.id == u64::from(std::process::id()),
-        _ => thread.name.as_deref().is_some_and(|name| name.starts_with(prefix)),
+        _ => thread
+            .name
+            .as_deref()
+            .is_some_and(|name| name.starts_with(prefix)),
     }
 }
 

@@ -72,7 +72,9 @@ impl Judge {
             let mut seen = Vec::new();
             logits = decoder.step_with(token, &mut |tap| {
                 if last {
-                    let linear = Linear::ALL.into_iter().find(|l| l.name() == tap.linear.as_str());
+                    let linear = Linear::ALL
+                        .into_iter()
+                        .find(|l| l.name() == tap.linear.as_str());
                     let q = tap.quantized.values.clone();
                     seen.push((tap.layer, linear, q, tap.accumulators.to_vec()));
                 }
@@ -81,7 +83,11 @@ impl Judge {
                 let Some(linear) = linear else { continue };
                 let (rows, cols) = linear.shape(checkpoint.config());
                 let trits = Trits::new(rows, cols, checkpoint.linear(layer, linear)?.0)?;
-                taps.push(Tap { trits, activations, sums });
+                taps.push(Tap {
+                    trits,
+                    activations,
+                    sums,
+                });
             }
         }
         Ok(Self {
@@ -111,13 +117,18 @@ impl Judge {
         let model = Model::load(&self.checkpoint, &kernel)?;
         let mut session = Session::new(&model, scheduler, self.prompt.len())?;
         let logits = Answer::from_f32(session.prefill(&self.prompt)?);
-        Ok(match Verified::check((), &logits, &self.logits, self.tolerance) {
-            Ok(_) => Ok(Right { got: all_got, want: all_want }),
-            Err(wrong) => Err(WrongAnswer {
-                relative_error: relative_l2(&wrong),
-                seen_on: format!("logits of the trained model: {}", wrong.reason()),
-            }),
-        })
+        Ok(
+            match Verified::check((), &logits, &self.logits, self.tolerance) {
+                Ok(_) => Ok(Right {
+                    got: all_got,
+                    want: all_want,
+                }),
+                Err(wrong) => Err(WrongAnswer {
+                    relative_error: relative_l2(&wrong),
+                    seen_on: format!("logits of the trained model: {}", wrong.reason()),
+                }),
+            },
+        )
     }
 
     /// The kernel's sums and the oracle's, for each linear.
@@ -140,7 +151,10 @@ fn sums(kernel: Kernel, trits: &Trits, activations: &[i8]) -> Vec<i32> {
 }
 
 fn relative_l2<C>(wrong: &Wrong<C>) -> f64 {
-    wrong.errors().and_then(|e| e.relative_l2).unwrap_or(f64::INFINITY)
+    wrong
+        .errors()
+        .and_then(|e| e.relative_l2)
+        .unwrap_or(f64::INFINITY)
 }
 
 /// How wrong sums are, linear by linear: the median is the figure.
@@ -150,8 +164,11 @@ fn wrong_sums<C>(wrong: &Wrong<C>, got: &[Vec<i32>], want: &[Vec<i32>]) -> Wrong
         .zip(want)
         .map(|(got, want)| {
             let square = |x: f64| x * x;
-            let difference: f64 =
-                got.iter().zip(want).map(|(&g, &w)| square(f64::from(g) - f64::from(w))).sum();
+            let difference: f64 = got
+                .iter()
+                .zip(want)
+                .map(|(&g, &w)| square(f64::from(g) - f64::from(w)))
+                .sum();
             let norm: f64 = want.iter().map(|&w| square(f64::from(w))).sum();
             (difference / norm).sqrt()
         })
@@ -206,7 +223,8 @@ impl Reference {
                 input.prepare(matrix.kernel());
                 let mut got = vec![i32::MIN; matrix.rows()];
                 matrix.sums(&input, 0..matrix.rows(), &mut got);
-                let want = oracle::ops::dot_rows(&trits, matrix.rows(), matrix.cols(), &activations);
+                let want =
+                    oracle::ops::dot_rows(&trits, matrix.rows(), matrix.cols(), &activations);
                 let (got, want) = (Answer::Integers(got), Answer::Integers(want));
                 if let Err(wrong) = Verified::check((), &got, &want, Tolerance::Exact) {
                     return Ok(Err(WrongAnswer {

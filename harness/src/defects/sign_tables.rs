@@ -219,7 +219,10 @@ mod tests {
             let trits = Trits::new(5, cols, weights.clone()).unwrap();
             for (spec, want) in [
                 (&SIGNS_OF_WEIGHTS, formula(&|w, q| sg(w) * i32::from(q))),
-                (&SIGNS_OF_ACTIVATIONS, formula(&|w, q| 127 * i32::from(w) * sg(q))),
+                (
+                    &SIGNS_OF_ACTIVATIONS,
+                    formula(&|w, q| 127 * i32::from(w) * sg(q)),
+                ),
                 (&SIGNS_OF_BOTH, formula(&|w, q| 127 * sg(w) * sg(q))),
             ] {
                 let kernel = Kernel::new(spec).unwrap();

@@ -47,10 +47,17 @@ pub fn run(
 ) -> Result<Masking, Failure> {
     let definition::Feature::KvCache = masking.feature;
     let claimed_tokens = masking.tokens;
-    let tokens = if plan.quick { claimed_tokens.min(20) } else { claimed_tokens };
+    let tokens = if plan.quick {
+        claimed_tokens.min(20)
+    } else {
+        claimed_tokens
+    };
     let config = quarter().ok_or_else(|| Failure::could_not_run("the shape 2b4t is gone"))?;
     let definition = plan.definition;
-    stage("ladder: the KV cache off and on, at the bottom and at the top", 2);
+    stage(
+        "ladder: the KV cache off and on, at the bottom and at the top",
+        2,
+    );
     let end = |state: &definition::State, claim: Option<&definition::Claim>| {
         let setup = Setup::of(state)?;
         let comparison = off_and_on(plan, &config, setup, judge, schedulers, tokens, claim);
@@ -58,16 +65,23 @@ pub fn run(
         comparison
     };
     let at_bottom = end(&definition.original, None)?;
-    let mut at_top = end(&definition.state_after(definition.steps.len()), masking.claim.as_ref())?;
+    let mut at_top = end(
+        &definition.state_after(definition.steps.len()),
+        masking.claim.as_ref(),
+    )?;
     if tokens < claimed_tokens
         && let Comparison::Timed { verdict, .. } = &mut at_top
     {
-        let why = format!("it was claimed for {claimed_tokens} tokens; the short form generates {tokens}");
+        let why = format!(
+            "it was claimed for {claimed_tokens} tokens; the short form generates {tokens}"
+        );
         *verdict = Verdict::NotMeasurable { why };
     }
     let verdict = match (at_bottom.speedup(), at_top.speedup()) {
         (Some(bottom), Some(top)) => was_masked(bottom, top),
-        _ => Verdict::NotMeasurable { why: "one end of the ladder has no times".into() },
+        _ => Verdict::NotMeasurable {
+            why: "one end of the ladder has no times".into(),
+        },
     };
     Ok(Masking {
         feature: "KV cache, on one layer of 2b4t at a quarter of its width".into(),
@@ -81,13 +95,20 @@ pub fn run(
 
 /// The gain was hidden if it is smaller with the defects than without.
 fn was_masked(bottom: &Estimate, top: &Estimate) -> Verdict {
-    let gains = format!("{:.2}x at the bottom, {:.2}x at the top", bottom.value, top.value);
+    let gains = format!(
+        "{:.2}x at the bottom, {:.2}x at the top",
+        bottom.value, top.value
+    );
     if bottom.high < top.low {
         Verdict::Confirmed
     } else if bottom.low > top.high {
-        Verdict::Refuted { by: format!("{gains}: the defects did not hide it") }
+        Verdict::Refuted {
+            by: format!("{gains}: the defects did not hide it"),
+        }
     } else {
-        Verdict::NotMeasurable { why: format!("{gains}: the intervals overlap") }
+        Verdict::NotMeasurable {
+            why: format!("{gains}: the intervals overlap"),
+        }
     }
 }
 
@@ -111,7 +132,11 @@ fn off_and_on(
     let begin = Instant::now();
     let (without, with) = (off.logits()?, on.logits()?);
     let seconds = begin.elapsed().as_secs_f64();
-    if without.iter().zip(&with).any(|(a, b)| a.to_bits() != b.to_bits()) {
+    if without
+        .iter()
+        .zip(&with)
+        .any(|(a, b)| a.to_bits() != b.to_bits())
+    {
         return Ok(Comparison::Wrong {
             error: WrongAnswer {
                 relative_error: f64::INFINITY,
@@ -135,8 +160,10 @@ fn off_and_on(
         let none = || Failure::could_not_run("no block was measured");
         let why = "of a generation only the time is measured";
         Ok::<_, Failure>(Figures {
-            token_s: race::estimate(&seconds.iter().map(|s| 1.0 / s).collect::<Vec<_>>()).ok_or_else(none)?,
-            ms_token: race::estimate(&seconds.iter().map(|s| 1e3 * s).collect::<Vec<_>>()).ok_or_else(none)?,
+            token_s: race::estimate(&seconds.iter().map(|s| 1.0 / s).collect::<Vec<_>>())
+                .ok_or_else(none)?,
+            ms_token: race::estimate(&seconds.iter().map(|s| 1e3 * s).collect::<Vec<_>>())
+                .ok_or_else(none)?,
             gb_s: Measured::unavailable(why),
             percent_of_bandwidth: Measured::unavailable(why),
             product_share: Measured::unavailable(why),

@@ -105,11 +105,18 @@ pub fn run(
         }
     }
 
-    stage("ladder: judging every setup on the trained model", setups.len());
+    stage(
+        "ladder: judging every setup on the trained model",
+        setups.len(),
+    );
     let judge = Judge::open(plan.trained)?;
     let mut judged: Vec<(String, Setup, Result<Right, WrongAnswer>)> = Vec::new();
     for (name, setup) in setups {
-        judged.push((name, setup, judge.trained(setup.kernel, schedulers.get(setup.scheduler))?));
+        judged.push((
+            name,
+            setup,
+            judge.trained(setup.kernel, schedulers.get(setup.scheduler))?,
+        ));
         step();
     }
 
@@ -119,7 +126,10 @@ pub fn run(
             kernels.push(setup.kernel);
         }
     }
-    stage("ladder: packing the timed model for each kernel", kernels.len());
+    stage(
+        "ladder: packing the timed model for each kernel",
+        kernels.len(),
+    );
     let vocabulary = Arc::new(Vocabulary::load(plan.source)?);
     let mut models: Vec<(Kernel, Model)> = Vec::new();
     for kernel in kernels {
@@ -128,11 +138,17 @@ pub fn run(
         step();
     }
 
-    stage("ladder: judging the timed model, and where its time goes", judged.len());
+    stage(
+        "ladder: judging the timed model, and where its time goes",
+        judged.len(),
+    );
     let (mut contestants, mut cases, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
     let mut reference = Reference::default();
     for (name, setup, right) in judged {
-        let model = models.iter().find(|(k, _)| *k == setup.kernel).map(|(_, m)| m);
+        let model = models
+            .iter()
+            .find(|(k, _)| *k == setup.kernel)
+            .map(|(_, m)| m);
         let outcome = match (right, model) {
             (Err(wrong), _) => Err(wrong),
             (Ok(_), None) => Err(WrongAnswer {
@@ -152,12 +168,20 @@ pub fn run(
                         seconds.push(took);
                         let profile = clock::watch(model, scheduler)?;
                         let bytes = (model.ternary_bytes() + model.head_bytes()) as u64;
-                        Ok(Runner { place: cases.len() - 1, bytes, profile })
+                        Ok(Runner {
+                            place: cases.len() - 1,
+                            bytes,
+                            profile,
+                        })
                     }
                 }
             }
         };
-        contestants.push(Contestant { setup, name, outcome });
+        contestants.push(Contestant {
+            setup,
+            name,
+            outcome,
+        });
         step();
     }
 
@@ -177,7 +201,13 @@ pub fn run(
     })?;
 
     stage("ladder: duels", 3 * steps);
-    let mut scribe = Scribe { plan, contestants: &contestants, race: &race, cases: &mut cases, budget };
+    let mut scribe = Scribe {
+        plan,
+        contestants: &contestants,
+        race: &race,
+        cases: &mut cases,
+        budget,
+    };
     let mut rungs = Vec::new();
     for i in 0..steps {
         rungs.push(scribe.rung(i)?);
@@ -186,38 +216,80 @@ pub fn run(
     let mut alone = Vec::new();
     for (i, s) in definition.steps.iter().enumerate() {
         let comparison = scribe.compare(&definition.original, &definition.alone(i), i)?;
-        alone.push(Isolated { step: s.id.clone(), comparison });
+        alone.push(Isolated {
+            step: s.id.clone(),
+            comparison,
+        });
         step();
     }
     let top = definition.state_after(steps);
     let mut left_out = Vec::new();
     for (i, s) in definition.steps.iter().enumerate() {
         let comparison = scribe.compare(&definition.without(i), &top, i)?;
-        left_out.push(Isolated { step: s.id.clone(), comparison });
+        left_out.push(Isolated {
+            step: s.id.clone(),
+            comparison,
+        });
         step();
     }
-    let targets = definition.targets.iter().map(|t| scribe.target(t, &top)).collect::<Result<_, _>>()?;
+    let targets = definition
+        .targets
+        .iter()
+        .map(|t| scribe.target(t, &top))
+        .collect::<Result<_, _>>()?;
 
     let profiles = contestants.iter().filter_map(|c| {
         let runner = c.outcome.as_ref().ok()?;
-        Some(run::Profile { state: c.name.clone(), parts: runner.profile.parts.clone() })
+        Some(run::Profile {
+            state: c.name.clone(),
+            parts: runner.profile.parts.clone(),
+        })
     });
     let profiles = profiles.collect();
     let top_setup = Setup::of(&top)?;
-    let model = models.iter().find(|(k, _)| *k == top_setup.kernel).map(|(_, m)| m);
-    let selection = model.map_or(run::Selection { rows: Vec::new(), fallbacks: 0 }, |m| {
-        run::Selection { rows: crate::cli::selection::rows(m), fallbacks: m.fallbacks() }
-    });
+    let model = models
+        .iter()
+        .find(|(k, _)| *k == top_setup.kernel)
+        .map(|(_, m)| m);
+    let selection = model.map_or(
+        run::Selection {
+            rows: Vec::new(),
+            fallbacks: 0,
+        },
+        |m| run::Selection {
+            rows: crate::cli::selection::rows(m),
+            fallbacks: m.fallbacks(),
+        },
+    );
     let bytes_per_token = model.map_or(0, |m| (m.ternary_bytes() + m.head_bytes()) as u64);
     drop(cases);
     drop(models);
 
     let masking = match &definition.masking {
         None => Measured::unavailable("the ladder names no feature that could be masked"),
-        Some(masking) => Measured::Is(masking::run(plan, masking, &judge, &schedulers, stage, step)?),
+        Some(masking) => Measured::Is(masking::run(
+            plan,
+            masking,
+            &judge,
+            &schedulers,
+            stage,
+            step,
+        )?),
     };
-    let ladder = Ladder { name: definition.name.clone(), targets, rungs, alone, left_out, masking };
-    Ok(Outcome { ladder, profiles, bytes_per_token, selection })
+    let ladder = Ladder {
+        name: definition.name.clone(),
+        targets,
+        rungs,
+        alone,
+        left_out,
+        masking,
+    };
+    Ok(Outcome {
+        ladder,
+        profiles,
+        bytes_per_token,
+        selection,
+    })
 }
 
 /// Writes down comparisons of states.
@@ -243,18 +315,28 @@ impl Scribe<'_, '_, '_> {
         let definition = self.plan.definition;
         let step = &definition.steps[i];
         let mut before = i;
-        while before > 0 && self.contestant(&definition.state_after(before))?.outcome.is_err() {
+        while before > 0
+            && self
+                .contestant(&definition.state_after(before))?
+                .outcome
+                .is_err()
+        {
             before -= 1;
         }
         let compared_with = match before {
             0 => "original".to_owned(),
             n => definition.steps[n - 1].id.clone(),
         };
-        let (from, to) = (definition.state_after(before), definition.state_after(i + 1));
+        let (from, to) = (
+            definition.state_after(before),
+            definition.state_after(i + 1),
+        );
         let mut comparison = self.compare(&from, &to, i)?;
         if before < i
             && step.claim.is_some()
-            && let Comparison::Timed { verdict, speedup, .. } = &mut comparison
+            && let Comparison::Timed {
+                verdict, speedup, ..
+            } = &mut comparison
         {
             let why = format!(
                 "the state before it answers wrongly and so has no time; {:.2}x is the gain of {} steps together, since `{compared_with}`",
@@ -281,28 +363,43 @@ impl Scribe<'_, '_, '_> {
         let (from, to) = (self.contestant(before)?, self.contestant(after)?);
         if from.setup == to.setup {
             return Ok(Comparison::NotRun {
-                why: "it changes nothing here: both states run the same kernel and scheduler".into(),
+                why: "it changes nothing here: both states run the same kernel and scheduler"
+                    .into(),
             });
         }
         match (&from.outcome, &to.outcome) {
-            (_, Err(error)) => Ok(Comparison::Wrong { error: error.clone() }),
+            (_, Err(error)) => Ok(Comparison::Wrong {
+                error: error.clone(),
+            }),
             (Err(error), Ok(runner)) => {
                 let verdict = match claim {
                     None => Verdict::NoClaim,
                     Some(_) => Verdict::NotMeasurable {
-                        why: "without it the answers are wrong, and wrong answers have no time".into(),
+                        why: "without it the answers are wrong, and wrong answers have no time"
+                            .into(),
                     },
                 };
                 let after = self.figures(runner)?;
-                Ok(Comparison::Mended { error_before: error.clone(), after, verdict })
+                Ok(Comparison::Mended {
+                    error_before: error.clone(),
+                    after,
+                    verdict,
+                })
             }
             (Ok(from), Ok(to)) => {
                 let (before, after) = (self.figures(from)?, self.figures(to)?);
                 let places = (from.place, to.place);
                 let (speedup, samples) =
-                    self.race.compare(self.cases, places.0, places.1, self.budget)?;
+                    self.race
+                        .compare(self.cases, places.0, places.1, self.budget)?;
                 let verdict = verdict::of_speedup(claim, &speedup, 0.0, self.plan.threads);
-                Ok(Comparison::Timed { before, after, speedup, samples, verdict })
+                Ok(Comparison::Timed {
+                    before,
+                    after,
+                    speedup,
+                    samples,
+                    verdict,
+                })
             }
         }
     }
@@ -344,11 +441,19 @@ impl Scribe<'_, '_, '_> {
         let verdict = match (&figure, target.figure) {
             (Measured::Unavailable(why), _) => Verdict::NotMeasurable { why: why.clone() },
             (_, definition::Figure::TokenS | definition::Figure::MsToken) if cut => {
-                Verdict::NotMeasurable { why: "only a part of the model's layers was run".into() }
+                Verdict::NotMeasurable {
+                    why: "only a part of the model's layers was run".into(),
+                }
             }
             (Measured::Is(figure), _) => verdict::of_target(target, figure),
         };
-        Ok(run::Target { id, text, unit: unit.into(), figure, verdict })
+        Ok(run::Target {
+            id,
+            text,
+            unit: unit.into(),
+            figure,
+            verdict,
+        })
     }
 
     fn target_figure(
@@ -364,7 +469,13 @@ impl Scribe<'_, '_, '_> {
                 let least = figures.utilisation.map(|workers| {
                     let value = workers.into_iter().fold(f64::INFINITY, f64::min);
                     // One long observation: its interval is the value.
-                    Estimate { value, low: value, high: value, level: race::LEVEL, blocks: 1 }
+                    Estimate {
+                        value,
+                        low: value,
+                        high: value,
+                        level: race::LEVEL,
+                        blocks: 1,
+                    }
                 });
                 ("%", least)
             }
@@ -373,5 +484,9 @@ impl Scribe<'_, '_, '_> {
 }
 
 fn run_claim(claim: &definition::Claim) -> run::Claim {
-    run::Claim { text: claim.text.clone(), low: claim.low, high: claim.high }
+    run::Claim {
+        text: claim.text.clone(),
+        low: claim.low,
+        high: claim.high,
+    }
 }

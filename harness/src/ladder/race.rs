@@ -60,9 +60,14 @@ pub fn race(
     step: &dyn Fn(usize, usize),
 ) -> Result<Race, Failure> {
     let contestants = cases.len();
-    let work = bandwidth.as_ref().map(|y| y.case().giga_work_per_iteration());
-    let mut entrants: Vec<Entrant<'_>> =
-        cases.iter_mut().enumerate().map(|(i, c)| Entrant::new(format!("setup {i}"), c)).collect();
+    let work = bandwidth
+        .as_ref()
+        .map(|y| y.case().giga_work_per_iteration());
+    let mut entrants: Vec<Entrant<'_>> = cases
+        .iter_mut()
+        .enumerate()
+        .map(|(i, c)| Entrant::new(format!("setup {i}"), c))
+        .collect();
     entrants.extend(bandwidth.map(|y| Entrant::new("read bandwidth", y)));
     let max_rounds = rounds(budget.race, 2.0 * seconds.iter().sum::<f64>());
     let schedule = Schedule {
@@ -77,7 +82,11 @@ pub fn race(
         ControlFlow::Continue(())
     });
     whole(&run.stopped)?;
-    Ok(Race { run, contestants, bandwidth: work })
+    Ok(Race {
+        run,
+        contestants,
+        bandwidth: work,
+    })
 }
 
 fn whole(stopped: &Stopped) -> Result<(), Failure> {
@@ -92,17 +101,34 @@ fn whole(stopped: &Stopped) -> Result<(), Failure> {
 impl Race {
     /// Seconds a token of setup `case`, one value a round.
     fn seconds(&self, case: usize) -> Vec<f64> {
-        self.run.samples.ns_per_iteration(case).into_iter().map(|ns| ns * 1e-9).collect()
+        self.run
+            .samples
+            .ns_per_iteration(case)
+            .into_iter()
+            .map(|ns| ns * 1e-9)
+            .collect()
     }
 
     /// Token/s of setup `case`.
     pub fn token_s(&self, case: usize) -> Option<Estimate> {
-        estimate(&self.seconds(case).iter().map(|s| 1.0 / s).collect::<Vec<_>>())
+        estimate(
+            &self
+                .seconds(case)
+                .iter()
+                .map(|s| 1.0 / s)
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// Milliseconds a token of setup `case`.
     pub fn ms_token(&self, case: usize) -> Option<Estimate> {
-        estimate(&self.seconds(case).iter().map(|s| 1e3 * s).collect::<Vec<_>>())
+        estimate(
+            &self
+                .seconds(case)
+                .iter()
+                .map(|s| 1e3 * s)
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// The read bandwidth in GB/s, from the same rounds.
@@ -114,8 +140,19 @@ impl Race {
     /// rounds of the ratio within the round.
     pub fn percent_of_bandwidth(&self, case: usize, bytes: u64) -> Option<f64> {
         let limit = self.run.samples.rates(self.contestants, self.bandwidth?);
-        let read = self.seconds(case).into_iter().map(|s| bytes as f64 * 1e-9 / s);
-        Some(estimate(&read.zip(limit).map(|(r, l)| 100.0 * r / l).collect::<Vec<_>>())?.value)
+        let read = self
+            .seconds(case)
+            .into_iter()
+            .map(|s| bytes as f64 * 1e-9 / s);
+        Some(
+            estimate(
+                &read
+                    .zip(limit)
+                    .map(|(r, l)| 100.0 * r / l)
+                    .collect::<Vec<_>>(),
+            )?
+            .value,
+        )
     }
 
     /// Setup `before` against setup `after`: from the race, or from a duel when both are fast.
@@ -129,14 +166,20 @@ impl Race {
         after: usize,
         budget: Budget,
     ) -> Result<(Estimate, Vec<Block>), Failure> {
-        let median = |case| self.run.ns_per_iteration(case).map_or(f64::INFINITY, |ns| ns * 1e-9);
+        let median = |case| {
+            self.run
+                .ns_per_iteration(case)
+                .map_or(f64::INFINITY, |ns| ns * 1e-9)
+        };
         let rules = rules();
         if median(before).max(median(after)) > SLOW {
             let found = self.run.estimate(before, after, &rules, Stop::AfterBlocks);
             return Ok((bounded(&found)?, blocks(&self.run.samples, before, after)));
         }
         let Ok([a, b]) = cases.get_disjoint_mut([before, after]) else {
-            return Err(Failure::could_not_run("a setup can't be compared with itself"));
+            return Err(Failure::could_not_run(
+                "a setup can't be compared with itself",
+            ));
         };
         duel(a, b, 2.0 * (median(before) + median(after)), budget)
     }
@@ -173,9 +216,13 @@ fn rules() -> Rules {
 /// An estimate whose interval has both ends.
 fn bounded(estimate: &crate::measure::Estimate) -> Result<Estimate, Failure> {
     match (estimate.speedup, estimate.low, estimate.high) {
-        (Some(value), Some(low), Some(high)) => {
-            Ok(Estimate { value, low, high, level: LEVEL, blocks: estimate.blocks })
-        }
+        (Some(value), Some(low), Some(high)) => Ok(Estimate {
+            value,
+            low,
+            high,
+            level: LEVEL,
+            blocks: estimate.blocks,
+        }),
         _ => Err(Failure::could_not_run(format!(
             "{} blocks are too few for an interval; at least {LEAST_ROUNDS} are needed",
             estimate.blocks
@@ -194,13 +241,23 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
         _ => sorted[middle],
     };
     let (low, high) = (interval.low, interval.high);
-    Some(Estimate { value, low, high, level: LEVEL, blocks: values.len() as u64 })
+    Some(Estimate {
+        value,
+        low,
+        high,
+        level: LEVEL,
+        blocks: values.len() as u64,
+    })
 }
 
 /// The raw slices of two cases, block by block, in nanoseconds an iteration.
 fn blocks(samples: &Samples, before: usize, after: usize) -> Vec<Block> {
     let slices = |round: &crate::measure::samples::Round, case: usize| {
-        let at = round.order.iter().position(|&c| c == case).unwrap_or_default();
+        let at = round
+            .order
+            .iter()
+            .position(|&c| c == case)
+            .unwrap_or_default();
         let iterations = samples.cases()[case].iterations as f64;
         let ns = [round.ns[at], round.ns[round.ns.len() - 1 - at]];
         (at, ns.map(|ns| ns as f64 / iterations).to_vec())
@@ -209,7 +266,11 @@ fn blocks(samples: &Samples, before: usize, after: usize) -> Vec<Block> {
         let (first, before_ns) = slices(round, before);
         let (second, after_ns) = slices(round, after);
         let order = if first < second { "ABBA" } else { "BAAB" };
-        run::Block { order: order.into(), before_ns, after_ns }
+        run::Block {
+            order: order.into(),
+            before_ns,
+            after_ns,
+        }
     };
     samples.rounds().iter().map(block).collect()
 }

@@ -26,12 +26,21 @@ impl Setup {
     pub fn of(state: &State) -> Result<Self, KernelError> {
         let kernel = match state.dispatch {
             definition::Dispatch::NeverSimd => {
-                let anywhere = Place { layer: 0, group: Group::Qkv, rows: 1, cols: 1 };
+                let anywhere = Place {
+                    layer: 0,
+                    group: Group::Qkv,
+                    rows: 1,
+                    cols: 1,
+                };
                 NeverSimd::default().choose(&anywhere)
             }
             definition::Dispatch::Detect => kernel(&state.kernel)?,
         };
-        Ok(Self { kernel, scheduler: state.scheduler, cache: state.cache })
+        Ok(Self {
+            kernel,
+            scheduler: state.scheduler,
+            cache: state.cache,
+        })
     }
 }
 
@@ -62,7 +71,10 @@ impl Schedulers {
     /// # Errors
     /// When the system refuses the threads.
     pub fn start(threads: usize) -> Result<Self, PoolError> {
-        Ok(Self { pool: Pool::new(threads)?, contended: Contended::new(threads)? })
+        Ok(Self {
+            pool: Pool::new(threads)?,
+            contended: Contended::new(threads)?,
+        })
     }
 
     /// The one that a state names.

@@ -53,8 +53,9 @@ pub struct Limits {
 
 /// 1, 2, 4, ... and `most` itself.
 fn thread_counts(most: usize) -> Vec<usize> {
-    let mut counts: Vec<usize> =
-        std::iter::successors(Some(1), |n| Some(2 * n)).take_while(|n| *n < most).collect();
+    let mut counts: Vec<usize> = std::iter::successors(Some(1), |n| Some(2 * n))
+        .take_while(|n| *n < most)
+        .collect();
     counts.push(most);
     counts
 }
@@ -75,7 +76,10 @@ pub fn run(
     step: &dyn Fn(),
 ) -> Result<Limits, Failure> {
     let counts = thread_counts(plan.threads);
-    stage("limits: read bandwidth and dot-product peak of this machine", counts.len());
+    stage(
+        "limits: read bandwidth and dot-product peak of this machine",
+        counts.len(),
+    );
     let buffer = ReadBuffer::for_machine(plan.machine);
     let mut bandwidth = Vec::new();
     for &threads in &counts {
@@ -85,8 +89,10 @@ pub fn run(
         });
         step();
     }
-    let mut peaks: Vec<_> =
-        Instruction::ALL.into_iter().map(|i| (i, yardsticks::dot_peak(i, 1))).collect();
+    let mut peaks: Vec<_> = Instruction::ALL
+        .into_iter()
+        .map(|i| (i, yardsticks::dot_peak(i, 1)))
+        .collect();
 
     let mut teams = Vec::new();
     for &threads in &counts {
@@ -97,23 +103,37 @@ pub fn run(
     }
     let mut cases = Vec::new();
     for team in &teams {
-        let right = plan.judge.trained(plan.kernel, &*team.scheduler)?.map_err(|wrong| Failure {
-            exit: crate::exit::Exit::WrongAnswers,
-            message: format!("kernel {}: {}", plan.kernel.spec().name(), wrong.seen_on),
-        })?;
+        let right = plan
+            .judge
+            .trained(plan.kernel, &*team.scheduler)?
+            .map_err(|wrong| Failure {
+                exit: crate::exit::Exit::WrongAnswers,
+                message: format!("kernel {}: {}", plan.kernel.spec().name(), wrong.seen_on),
+            })?;
         cases.push(right.verify(WatchedDecode::new(plan.model, &*team.scheduler)?)?);
     }
 
     let (mut naive, naive_work) = products::naive(plan)?;
 
     let max_rounds = if plan.quick { 12 } else { 30 };
-    stage("limits: decoding on every number of threads, beside the yardsticks", max_rounds);
+    stage(
+        "limits: decoding on every number of threads, beside the yardsticks",
+        max_rounds,
+    );
     let mut entrants: Vec<Entrant<'_>> = cases
         .iter_mut()
         .zip(&teams)
-        .map(|(c, t)| Entrant::new(format!("{} {}", t.scheduler.name(), t.scheduler.threads()), c))
+        .map(|(c, t)| {
+            Entrant::new(
+                format!("{} {}", t.scheduler.name(), t.scheduler.threads()),
+                c,
+            )
+        })
         .collect();
-    let yard = bandwidth.iter_mut().chain(peaks.iter_mut().map(|(_, p)| p)).flatten();
+    let yard = bandwidth
+        .iter_mut()
+        .chain(peaks.iter_mut().map(|(_, p)| p))
+        .flatten();
     let mut giga = Vec::new();
     for yardstick in yard {
         giga.push(yardstick.case().giga_work_per_iteration());
@@ -141,9 +161,10 @@ pub fn run(
         return Err(Failure::could_not_run(format!("{case}: {failure}")));
     }
 
-    let mut rates = giga.iter().enumerate().map(|(i, work)| {
-        estimate(&race.samples.rates(teams.len() + i, *work))
-    });
+    let mut rates = giga
+        .iter()
+        .enumerate()
+        .map(|(i, work)| estimate(&race.samples.rates(teams.len() + i, *work)));
     let mut next_rate = || {
         let none = || Measured::unavailable("no round was measured");
         rates.next().flatten().map_or_else(none, Measured::Is)
@@ -156,7 +177,9 @@ pub fn run(
         .iter()
         .zip(&bandwidth)
         .map(|(&threads, result)| run::Yardstick {
-            isa: result.as_ref().map_or("any".into(), |y| y.case().name().to_owned()),
+            isa: result
+                .as_ref()
+                .map_or("any".into(), |y| y.case().name().to_owned()),
             threads,
             value: rate(result),
         })
@@ -174,15 +197,26 @@ pub fn run(
         threads: 1,
         value: next_rate(),
     }];
-    let yardsticks = Yardsticks { read_bandwidth, int8_peak, naive };
+    let yardsticks = Yardsticks {
+        read_bandwidth,
+        int8_peak,
+        naive,
+    };
     let scaling = scaling::points(&race, &teams, &counts);
     let products = products::table(plan, &cases, &teams, &yardsticks);
-    Ok(Limits { yardsticks, scaling, products })
+    Ok(Limits {
+        yardsticks,
+        scaling,
+        products,
+    })
 }
 
 fn team(model: &Model, scheduler: Box<dyn Scheduler>) -> Result<Team, Failure> {
     let utilisation = watch(model, &*scheduler)?.utilisation;
-    Ok(Team { scheduler, utilisation })
+    Ok(Team {
+        scheduler,
+        utilisation,
+    })
 }
 
 type DecodeRace = RoundRobin;

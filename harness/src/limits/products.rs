@@ -23,7 +23,11 @@ pub fn table(
     yardsticks: &Yardsticks,
 ) -> Vec<Product> {
     let mut table = Vec::new();
-    for (case, team) in cases.iter().zip(teams).filter(|(_, t)| t.scheduler.name() == "pool") {
+    for (case, team) in cases
+        .iter()
+        .zip(teams)
+        .filter(|(_, t)| t.scheduler.name() == "pool")
+    {
         let threads = team.scheduler.threads();
         let bandwidth = yardsticks.bandwidth(threads);
         let layers = plan.model.layers();
@@ -31,18 +35,37 @@ pub fn table(
             let matrix = layers[0].projection(group).matrix();
             let seconds = case.case().seconds(Part::Product(group)).iter();
             let each: Vec<f64> = seconds.map(|s| s / layers.len() as f64).collect();
-            table.push(row(Weights {
-                name: group.name(),
-                n: matrix.rows(),
-                k: matrix.cols(),
-                kernel: matrix.kernel().spec().name(),
-                bytes: matrix.bytes(),
-            }, &each, threads, bandwidth));
+            table.push(row(
+                Weights {
+                    name: group.name(),
+                    n: matrix.rows(),
+                    k: matrix.cols(),
+                    kernel: matrix.kernel().spec().name(),
+                    bytes: matrix.bytes(),
+                },
+                &each,
+                threads,
+                bandwidth,
+            ));
         }
-        let (n, k) = (plan.model.config().vocab_size, plan.model.config().hidden_size);
+        let (n, k) = (
+            plan.model.config().vocab_size,
+            plan.model.config().hidden_size,
+        );
         let bytes = plan.model.head_bytes();
-        let head = Weights { name: "head", n, k, kernel: "float", bytes };
-        table.push(row(head, case.case().seconds(Part::Head), threads, bandwidth));
+        let head = Weights {
+            name: "head",
+            n,
+            k,
+            kernel: "float",
+            bytes,
+        };
+        table.push(row(
+            head,
+            case.case().seconds(Part::Head),
+            threads,
+            bandwidth,
+        ));
     }
     table
 }
@@ -68,7 +91,12 @@ fn row(w: Weights, seconds: &[f64], threads: usize, bandwidth: Option<&Estimate>
         (Some(gb_s), Some(limit)) => Measured::Is(100.0 * gb_s / limit.value),
         _ => Measured::unavailable("the read bandwidth could not be measured"),
     };
-    let micro = |t: Estimate| Estimate { value: t.value * 1e6, low: t.low * 1e6, high: t.high * 1e6, ..t };
+    let micro = |t: Estimate| Estimate {
+        value: t.value * 1e6,
+        low: t.low * 1e6,
+        high: t.high * 1e6,
+        ..t
+    };
     Product {
         name: w.name.into(),
         n: w.n,
@@ -93,7 +121,8 @@ pub struct NaiveProduct {
 
 impl NaiveProduct {
     fn multiply(&mut self) {
-        self.matrix.sums(&self.input, 0..self.matrix.rows(), &mut self.sums);
+        self.matrix
+            .sums(&self.input, 0..self.matrix.rows(), &mut self.sums);
     }
 }
 
@@ -119,7 +148,11 @@ pub fn naive(plan: &Plan<'_>) -> Result<(Verified<NaiveProduct>, f64), Failure> 
     input.set(&activations, cols);
     input.prepare(kernel);
     let matrix = Matrix::pack(kernel, &Trits::new(rows, cols, weights)?);
-    let mut case = NaiveProduct { matrix, input, sums: vec![i32::MIN; rows] };
+    let mut case = NaiveProduct {
+        matrix,
+        input,
+        sums: vec![i32::MIN; rows],
+    };
     case.multiply();
     let got = Answer::Integers(case.sums.clone());
     let case = Verified::check(case, &got, &Answer::Integers(want), Tolerance::Exact)

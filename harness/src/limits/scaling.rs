@@ -34,7 +34,9 @@ pub fn points(race: &DecodeRace, teams: &[Team], counts: &[usize]) -> Vec<Scalin
             phase: "decode".into(),
             scheduler: "pool".into(),
             threads,
-            speedup: Scaled::Unavailable { why: format!("this run used {most} threads at most") },
+            speedup: Scaled::Unavailable {
+                why: format!("this run used {most} threads at most"),
+            },
             claimed_efficiency: Some(efficiency),
         });
     }
@@ -45,15 +47,32 @@ fn speedup(race: &DecodeRace, team: &Team, case: usize) -> Scaled {
     let utilisation = team.utilisation.clone();
     if case == 0 {
         let blocks = race.samples.rounds().len() as u64;
-        let speedup = Estimate { value: 1.0, low: 1.0, high: 1.0, level: LEVEL, blocks };
-        return Scaled::Measured { speedup, utilisation };
+        let speedup = Estimate {
+            value: 1.0,
+            low: 1.0,
+            high: 1.0,
+            level: LEVEL,
+            blocks,
+        };
+        return Scaled::Measured {
+            speedup,
+            utilisation,
+        };
     }
     let found = race.estimate(0, case, &Rules::default(), Stop::AfterBlocks);
     match (found.speedup, found.low, found.high) {
         (Some(value), Some(low), Some(high)) => Scaled::Measured {
-            speedup: Estimate { value, low, high, level: LEVEL, blocks: found.blocks },
+            speedup: Estimate {
+                value,
+                low,
+                high,
+                level: LEVEL,
+                blocks: found.blocks,
+            },
             utilisation,
         },
-        _ => Scaled::Unavailable { why: format!("{} blocks give no interval", found.blocks) },
+        _ => Scaled::Unavailable {
+            why: format!("{} blocks give no interval", found.blocks),
+        },
     }
 }

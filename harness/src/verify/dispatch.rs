@@ -63,6 +63,8 @@ pub fn judge_dispatch(dispatch: &dyn Dispatch, book: &mut Book<'_>) {
     let kernels = format!("{linears} linears run {}", names.join(", "));
     book.record(Check::none_wrong(id, fallbacks, linears).note(kernels));
     let mut reported = Differences::default();
-    reported.add(&[model.fallbacks()], &[fallbacks], |_| "reported fallbacks".into());
+    reported.add(&[model.fallbacks()], &[fallbacks], |_| {
+        "reported fallbacks".into()
+    });
     book.record(reported.check("dispatch/reported-fallbacks"));
 }

@@ -116,7 +116,9 @@ pub fn default_fixtures() -> Result<PathBuf, VerifyError> {
         .chain([source.as_path()])
         .map(|folder| folder.join("fixtures"))
         .find(|folder| folder.join("units.json").is_file())
-        .ok_or(VerifyError::NoFixtures { start: start.clone() })
+        .ok_or(VerifyError::NoFixtures {
+            start: start.clone(),
+        })
 }
 
 /// Makes all checks, calling `progress` with each as it ends.
