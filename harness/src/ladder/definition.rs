@@ -286,7 +286,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_ladder_is_one() {
+    fn the_ladders_of_the_repository_are_ladders() {
+        let text = include_str!("../../ladders/tables-or-dots.toml");
+        Definition::parse(text, "tables-or-dots.toml").unwrap();
         let ladder = Definition::three_fixes().unwrap();
         assert_eq!(ladder.state_after(0).dispatch, Dispatch::NeverSimd);
         let top = ladder.state_after(ladder.steps.len());
