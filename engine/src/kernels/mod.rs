@@ -12,10 +12,23 @@ use crate::input::Quantized;
 use crate::isa::{Isa, Missing};
 use crate::trits::Trits;
 
+#[cfg(target_arch = "x86_64")]
+mod maddubs_avx2;
 mod naive;
+mod prefetch;
+#[cfg(target_arch = "x86_64")]
+mod tmac_avx2;
+mod tmac_scalar;
 
 /// Every kernel, slowest first: the last that can run here is the default.
-pub static TABLE: &[Spec] = &[naive::SPEC];
+pub static TABLE: &[Spec] = &[
+    naive::SPEC,
+    tmac_scalar::SPEC,
+    #[cfg(target_arch = "x86_64")]
+    tmac_avx2::SPEC,
+    #[cfg(target_arch = "x86_64")]
+    maddubs_avx2::SPEC,
+];
 
 /// What one call of a kernel reads.
 pub struct Operands<'a> {
