@@ -30,18 +30,18 @@ const TILE: usize = 4;
 const LANES: usize = 32;
 /// Columns of a step: four codes in each byte of a vector.
 const STEP: usize = 4 * LANES;
-/// Steps that int16 sums survive: each adds four products of two codes (at most 2) and two
-/// activations (at least -128), and 16 * 4 * 2 * 2 * -128 is just -32768.
-const FLUSH: usize = 16;
+/// Steps that int16 sums survive: each adds four products of a code four times too large (at most
+/// 8) and an activation (at least -128), and 8 * 4 * 8 * -128 is just -32768.
+const FLUSH: usize = 8;
 /// How far ahead of its use the weights are asked for, in bytes.
 const AHEAD: usize = 2048;
-/// Tokens that share the unpacking of weights.
+/// Tokens that share the unpacking of a row.
 const BATCH: usize = 4;
 /// Tiles that a batch of tokens walks before the next batch does: their weights stay in L2.
 const TILES: usize = 8;
 
 type Vector = [u8; LANES];
-/// A step of a tile. Bits 2p and 2p+1 of byte i are the code of column 32p + i.
+/// A step of a tile: a vector for each row. Bits 2p and 2p+1 of byte i are the code of column 32p + i.
 type Step = [Vector; TILE];
 
 fn steps(cols: usize) -> usize {
@@ -113,7 +113,7 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
 fn sum_token(tile: &[Step], q: &[[i8; STEP]]) -> [i32; TILE] {
     let mut sums = [_mm256_setzero_si256(); TILE];
     for (tile, q) in tile.chunks(FLUSH).zip(q.chunks(FLUSH)) {
-        let mut short = [_mm256_setzero_si256(); TILE];
+        let mut short = [[_mm256_setzero_si256(); 2]; TILE];
         for (step, q) in tile.iter().zip(q) {
             prefetch::ahead::<_, AHEAD>(step);
             let q = planes(q);
@@ -133,7 +133,7 @@ fn sum_token(tile: &[Step], q: &[[i8; STEP]]) -> [i32; TILE] {
 fn sum_batch(tile: &[Step], row: usize, q: [&[[i8; STEP]]; BATCH]) -> [i32; BATCH] {
     let mut sums = [_mm256_setzero_si256(); BATCH];
     for (at, tile) in (0..).step_by(FLUSH).zip(tile.chunks(FLUSH)) {
-        let mut short = [_mm256_setzero_si256(); BATCH];
+        let mut short = [[_mm256_setzero_si256(); 2]; BATCH];
         for (step, at) in tile.iter().zip(at..) {
             let codes = codes(&step[row]);
             for (short, q) in short.iter_mut().zip(q) {
@@ -152,34 +152,43 @@ fn planes(q: &[i8; STEP]) -> [__m256i; 4] {
     bytemuck::cast(*q)
 }
 
+/// The codes of four times 32 columns; those of the second and the last are left where they stand
+/// in the byte, and so are four times as large: an addition at the end costs less than two shifts
+/// here.
 #[target_feature(enable = "avx2")]
 fn codes(vector: &Vector) -> [__m256i; 4] {
     let v: __m256i = bytemuck::cast(*vector);
-    let two_bits = _mm256_set1_epi8(3);
+    let half = _mm256_srli_epi16::<4>(v);
+    let (once, four_times) = (_mm256_set1_epi8(3), _mm256_set1_epi8(12));
     [
-        _mm256_and_si256(v, two_bits),
-        _mm256_and_si256(_mm256_srli_epi16::<2>(v), two_bits),
-        _mm256_and_si256(_mm256_srli_epi16::<4>(v), two_bits),
-        _mm256_and_si256(_mm256_srli_epi16::<6>(v), two_bits),
+        _mm256_and_si256(v, once),
+        _mm256_and_si256(v, four_times),
+        _mm256_and_si256(half, once),
+        _mm256_and_si256(half, four_times),
     ]
 }
 
+/// Adds to two int16 sums: the second takes what is four times too large.
 #[target_feature(enable = "avx2")]
-fn add_products(sum: __m256i, codes: [__m256i; 4], q: [__m256i; 4]) -> __m256i {
-    let low = _mm256_add_epi16(
+fn add_products(sums: [__m256i; 2], codes: [__m256i; 4], q: [__m256i; 4]) -> [__m256i; 2] {
+    let once = _mm256_add_epi16(
         _mm256_maddubs_epi16(codes[0], q[0]),
-        _mm256_maddubs_epi16(codes[1], q[1]),
-    );
-    let high = _mm256_add_epi16(
         _mm256_maddubs_epi16(codes[2], q[2]),
+    );
+    let four_times = _mm256_add_epi16(
+        _mm256_maddubs_epi16(codes[1], q[1]),
         _mm256_maddubs_epi16(codes[3], q[3]),
     );
-    _mm256_add_epi16(sum, _mm256_add_epi16(low, high))
+    [
+        _mm256_add_epi16(sums[0], once),
+        _mm256_add_epi16(sums[1], four_times),
+    ]
 }
 
-/// Adds int16 sums, in pairs, to int32 ones.
+/// Adds the two int16 sums of [`add_products`], lanes in pairs, to int32 ones.
 #[target_feature(enable = "avx2")]
-fn widen(sum: __m256i, short: __m256i) -> __m256i {
+fn widen(sum: __m256i, [once, four_times]: [__m256i; 2]) -> __m256i {
+    let short = _mm256_add_epi16(once, _mm256_srai_epi16::<2>(four_times));
     _mm256_add_epi32(sum, _mm256_madd_epi16(short, _mm256_set1_epi16(1)))
 }
 

@@ -167,8 +167,8 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
 fn look_up(words: &[Word], tables: &[Table]) -> i16 {
     let mut sum = 0;
     for (word, tables) in words.iter().zip(tables.as_chunks::<WORD>().0) {
-        // Bytes of a word in a register, and a tree of additions: four times as fast as eight
-        // loads of a byte that add to one sum.
+        // One tree of additions a word: of separate running sums the compiler would make a vector,
+        // and fill it element by element.
         let word = u64::from_le_bytes(*word);
         let entry = |j: usize| tables[j][usize::from((word >> (8 * j)) as u8)][0];
         let low = (entry(0) + entry(1)) + (entry(2) + entry(3));
