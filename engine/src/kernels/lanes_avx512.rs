@@ -94,7 +94,7 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use super::super::{Operands, ahead};
+    use super::super::{Operands, prefetch};
     use super::*;
 
     /// Lines after which sums of shifted codes are brought down, lest they overflow: a line adds
@@ -167,7 +167,7 @@ mod x86 {
                     let mut q = table.as_ptr().add(self.first);
                     for line in weights.as_chunks::<LINE>().0 {
                         let line = line.as_ptr();
-                        ahead::fetch(line);
+                        prefetch::in_two_steps(line);
                         let fields = unpack.fields(_mm512_load_si512(line.cast()));
                         for (f, sum) in sums.iter_mut().enumerate() {
                             let q = _mm512_set1_epi32(*q.add(f * self.tokens));

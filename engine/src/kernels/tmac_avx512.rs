@@ -74,7 +74,7 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use super::super::{Operands, ahead};
+    use super::super::{Operands, prefetch};
     use super::*;
     use crate::input::Quantized;
 
@@ -172,7 +172,7 @@ mod x86 {
                 let first_group = (run * RUN + i) * GROUPS;
                 let line = column.as_ptr();
                 let words: [__m512i; LINES] = std::array::from_fn(|l| {
-                    ahead::fetch(line.wrapping_add(l * 64));
+                    prefetch::in_two_steps(line.wrapping_add(l * 64));
                     // SAFETY: `column` is LINES registers long.
                     unsafe { _mm512_loadu_si512(line.add(l * 64).cast()) }
                 });
