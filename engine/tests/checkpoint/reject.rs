@@ -187,6 +187,74 @@ fn gaps_overlaps_and_odd_entries_are_refused() {
 }
 
 #[test]
+fn a_tensor_must_fill_its_bytes_even_if_unused() {
+    let folder = Folder::a();
+    let (text, mut data) = split_header(&folder.read(MODEL));
+    let unused = r#"{"unused":{"dtype":"U8","shape":[1],"data_offsets":[END,NEXT]},"#
+        .replace("END", &data.len().to_string())
+        .replace("NEXT", &(data.len() + 2).to_string());
+    data.extend([0, 0]);
+    folder.write(MODEL, &with_header(&text.replacen('{', &unused, 1), &data));
+    let message = folder.refusal();
+    assert!(
+        message.contains("span 2 bytes; expected 1 bytes"),
+        "{message}"
+    );
+}
+
+#[test]
+fn integers_are_no_norm() {
+    let folder = Folder::a();
+    let mut tensors = tensors_of(&folder.read(MODEL));
+    let norm = tensors.iter_mut().find(|t| t.name == "model.norm.weight");
+    norm.unwrap().dtype = "I16";
+    folder.write(MODEL, &safetensors(&tensors));
+    let message = folder.refusal();
+    assert!(message.contains("model.norm.weight"), "{message}");
+    assert!(
+        message.contains("shape [64] of I16; expected shape [64] of BF16"),
+        "{message}"
+    );
+}
+
+#[test]
+fn json_beyond_the_limit_is_not_read_even_if_it_is_right() {
+    const LIMIT: usize = 4 << 20;
+    let folder = Folder::a();
+    let (mut header, data) = split_header(&folder.read(MODEL));
+    header.push_str(&" ".repeat(LIMIT - header.len()));
+    folder.write(MODEL, &with_header(&header, &data));
+    let mut config = folder.read(CONFIG);
+    config.resize(LIMIT, b' ');
+    folder.write(CONFIG, &config);
+    assert!(load(folder.path()).is_ok());
+    config.push(b' ');
+    folder.write(CONFIG, &config);
+    assert!(
+        folder.refusal().contains("more than 4194304 bytes"),
+        "{}",
+        folder.refusal()
+    );
+    config.pop();
+    folder.write(CONFIG, &config);
+    header.push(' ');
+    folder.write(MODEL, &with_header(&header, &data));
+    assert!(
+        folder.refusal().contains("length is 4194305"),
+        "{}",
+        folder.refusal()
+    );
+}
+
+#[test]
+fn a_message_can_not_drive_the_terminal() {
+    let entry = r#"{"\u001b[31m\n":{"dtype":"\u001b[31m"},"#;
+    let message = with_text(|text| text.replacen('{', entry, 1));
+    assert!(message.contains("[31m"), "{message}");
+    assert!(!message.contains(char::is_control), "{message:?}");
+}
+
+#[test]
 fn json_of_any_depth_and_length_is_refused_soon() {
     let deep = "[".repeat(1 << 20);
     let long = format!(
@@ -251,6 +319,12 @@ fn a_broken_config_rule_names_key_value_and_rule() {
         ("num_attention_heads", json!(64), "divide"),
         ("intermediate_size", json!(162), "multiple of 4"),
         ("max_position_embeddings", json!(u64::MAX), "address space"),
+        ("vocab_size", json!(1_u64 << 55), "address space"),
+        (
+            "rope_scaling",
+            json!({"type": "default", "rope_theta": 1e4}),
+            "agree",
+        ),
         ("rms_norm_eps", json!(1e300), "finite in float32"),
         ("rms_norm_eps", json!(null), "a number"),
         ("rope_theta", json!(1e-300), "greater than 0"),
