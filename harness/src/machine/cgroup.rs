@@ -97,8 +97,9 @@ mod tests {
         let got = quota_of(&[
             ("proc/self/cgroup", "0::/slice/job\n"),
             ("proc/self/mountinfo", V2_MOUNT),
-            ("sys/fs/cgroup/slice/job/cpu.max", "max 100000\n"),
+            ("sys/fs/cgroup/slice/job/cpu.max", "400000 100000\n"),
             ("sys/fs/cgroup/slice/cpu.max", "150000 100000\n"),
+            ("sys/fs/cgroup/cpu.max", "max 100000\n"),
         ]);
         assert_eq!(got, Some(1.5));
     }

@@ -177,7 +177,7 @@ fn alarm_rate<R: Rule>(trouble: Trouble, alpha: f64, margin: f64, effect: f64, r
 /// The check that the rules pass and the t-test fails: equal sides, a look after every block.
 fn false_alarms_are_within<R: Rule>(alpha: f64) -> Result<(), String> {
     for trouble in TROUBLES {
-        let rate = alarm_rate::<R>(trouble, alpha, 0.0, 0.0, 2000);
+        let rate = alarm_rate::<R>(trouble, alpha, 0.0, 0.0, 1000);
         if rate > alpha {
             return Err(format!("{trouble:?}: {rate} > {alpha}"));
         }
