@@ -131,7 +131,8 @@ fn a_golden_can_be_about_a_model_in_another_folder() {
 
 #[test]
 fn contradictions_are_errors() {
-    let edits: [(&str, fn(&mut Value)); 8] = [
+    type Edit = fn(&mut Value);
+    let edits: [(&str, Edit); 8] = [
         ("strict_prefix", |v| {
             v["cases"][0]["strict_prefix"] = 99.into()
         }),
