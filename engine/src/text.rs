@@ -246,6 +246,35 @@ mod tests {
         assert_eq!(pieces.concat(), String::from_utf8_lossy(text));
     }
 
+    fn written(json: &str) -> Tokenizer {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("tokenizer.json"), json).unwrap();
+        Tokenizer::open(dir.path()).unwrap()
+    }
+
+    #[test]
+    fn bytes_as_tokens_of_their_own_are_held_until_they_are_a_character() {
+        let tokenizer = written(
+            r#"{"version": "1.0", "decoder": {"type": "Sequence", "decoders": [
+                {"type": "ByteFallback"}, {"type": "Fuse"}]},
+                "model": {"type": "BPE", "byte_fallback": true, "merges": [], "vocab":
+                {"a": 0, "<0xF0>": 1, "<0x9F>": 2, "<0x98>": 3, "<0x80>": 4}}}"#,
+        );
+        let pieces = streamed(&tokenizer, [0, 1, 2, 3, 4, 0]);
+        assert_eq!(pieces, ["a", "", "", "", "\u{1f600}", "a", ""]);
+    }
+
+    #[test]
+    fn only_the_first_word_loses_its_space() {
+        let tokenizer = written(
+            r#"{"version": "1.0", "decoder": {"type": "Metaspace", "replacement": "\u2581",
+                "prepend_scheme": "always", "split": true},
+                "model": {"type": "BPE", "merges": [], "vocab": {"\u2581a": 0, "\u2581b": 1}}}"#,
+        );
+        let pieces = streamed(&tokenizer, [0, 1, 1, 0]);
+        assert_eq!(pieces, ["a", " b", " b", " a", ""]);
+    }
+
     #[test]
     fn an_unknown_token_is_refused_and_leaves_the_stream_alone() {
         let tokenizer = trained();
@@ -271,7 +300,14 @@ mod tests {
         let large = message();
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        for message in [absent, wrong, large, message()] {
+        let folder = message();
+        for (message, part) in [
+            (absent, "cannot read"),
+            (wrong, "expected a Hugging Face tokenizer.json"),
+            (large, "has more than 67108864 bytes"),
+            (folder, "is no regular file"),
+        ] {
+            assert!(message.contains(part), "{message}");
             assert!(message.contains("tokenizer.json"), "{message}");
             assert!(message.contains("expected"), "{message}");
         }

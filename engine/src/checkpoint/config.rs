@@ -153,7 +153,7 @@ impl Config {
         let key_value = self.num_key_value_heads * self.head_dim;
         for ((key, value), (other, factor)) in [
             (hidden, ("itself", self.hidden_size)),
-            (hidden, ("vocab_size", self.vocab_size)),
+            (("vocab_size", self.vocab_size), hidden),
             (("intermediate_size", self.intermediate_size), hidden),
             (
                 ("max_position_embeddings", self.max_position_embeddings),

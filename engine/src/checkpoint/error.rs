@@ -21,7 +21,7 @@ pub struct ConfigError {
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The operating system refused an operation.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {source}; expected a file that can be read", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,

@@ -274,6 +274,11 @@ impl Checkpoint {
     fn add_shards(&mut self, dir: &Path) -> Result<()> {
         let index = Index::read(&self.listing)?;
         for shard in index.shards() {
+            if dir.join(shard).symlink_metadata().is_err() {
+                let found = format!("weight_map names the shard {}", shown(shard));
+                let right = "shards that are in the folder: this one is not";
+                return Err(CheckpointError::file(&self.listing, found, right));
+            }
             self.add_file(dir, shard)?;
         }
         for (tensor, shard) in &index.shard_of {

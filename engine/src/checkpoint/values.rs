@@ -1,6 +1,6 @@
 //! From the bytes of a tensor to numbers of our own, checked.
 
-use half::{bf16, f16};
+use half::f16;
 
 /// A tensor of real numbers, row-major. What a file holds as F16 is widened.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ impl Floats {
 }
 
 fn widen(bits: u16) -> f32 {
-    bf16::from_bits(bits).to_f32()
+    f32::from_bits(u32::from(bits) << 16)
 }
 
 /// A value that may not be there, by its place in the decoded tensor.
@@ -161,8 +161,9 @@ fn quantize<T: Copy>(weights: &[T], value: impl Fn(T) -> f32) -> (Vec<i8>, f32) 
     let mut sums = [0.0_f64; 8];
     let (rows, rest) = weights.as_chunks::<8>();
     for row in rows {
-        for (sum, &weight) in sums.iter_mut().zip(row) {
-            *sum += f64::from(value(weight).abs());
+        let row = row.map(|weight| f64::from(value(weight).abs()));
+        for (sum, weight) in sums.iter_mut().zip(row) {
+            *sum += weight;
         }
     }
     for (sum, &weight) in sums.iter_mut().zip(rest) {

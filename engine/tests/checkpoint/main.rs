@@ -1,0 +1,8 @@
+//! Checkpoints: what loads, what it loads as, and what is refused.
+
+mod content;
+mod folder;
+mod fuzz;
+mod reject;
+mod shards;
+mod synthetic;
