@@ -94,15 +94,12 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use super::super::Operands;
+    use super::super::{Operands, ahead};
     use super::*;
 
     /// Lines after which sums of shifted codes are brought down, lest they overflow: a line adds
     /// up to `4 * 2 * 128 << 6` to a lane, so that 32767 lines would fit.
     const RUN: usize = 16 << 10;
-
-    /// Bytes between what is read and what is fetched ahead.
-    const AHEAD: usize = 4096;
 
     /// The sums of a range of rows; see [`super::super::Rows`].
     ///
@@ -170,7 +167,7 @@ mod x86 {
                     let mut q = table.as_ptr().add(self.first);
                     for line in weights.as_chunks::<LINE>().0 {
                         let line = line.as_ptr();
-                        _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD).cast());
+                        ahead::fetch(line);
                         let fields = unpack.fields(_mm512_load_si512(line.cast()));
                         for (f, sum) in sums.iter_mut().enumerate() {
                             let q = _mm512_set1_epi32(*q.add(f * self.tokens));

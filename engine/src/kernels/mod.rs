@@ -14,6 +14,8 @@ use crate::trits::Trits;
 
 #[cfg(not(target_arch = "x86_64"))]
 mod absent;
+#[cfg(target_arch = "x86_64")]
+mod ahead;
 mod lanes_avx512;
 mod naive;
 mod tmac_avx512;

@@ -74,16 +74,13 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use super::super::Operands;
+    use super::super::{Operands, ahead};
     use super::*;
     use crate::input::Quantized;
 
     /// Words of a row after which int16 sums are widened: an entry is at most 3 * 128 in
     /// magnitude, of which 85 fit, and a word adds three.
     const RUN: usize = 28;
-
-    /// Bytes between what is read and what is fetched ahead.
-    const AHEAD: usize = 4096;
 
     /// Entries of a table, as `vpermw` takes them.
     const ENTRIES: usize = 32;
@@ -175,7 +172,7 @@ mod x86 {
                 let first_group = (run * RUN + i) * GROUPS;
                 let line = column.as_ptr();
                 let words: [__m512i; LINES] = std::array::from_fn(|l| {
-                    prefetch_ahead(line.wrapping_add(l * 64));
+                    ahead::fetch(line.wrapping_add(l * 64));
                     // SAFETY: `column` is LINES registers long.
                     unsafe { _mm512_loadu_si512(line.add(l * 64).cast()) }
                 });
@@ -218,12 +215,5 @@ mod x86 {
             }
         }
         T
-    }
-
-    /// Asks for the line that lies `AHEAD` of `line`; wherever that is, a prefetch does not fault.
-    #[inline(always)]
-    fn prefetch_ahead(line: *const u8) {
-        // SAFETY: a prefetch reads nothing that the program could see, from any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD).cast()) }
     }
 }
