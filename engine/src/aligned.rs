@@ -1,25 +1,43 @@
 //! Byte buffers that begin on a cache line, so that vector loads never straddle two.
 
 use bytemuck::{Pod, Zeroable};
+use memmap2::MmapMut;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
+/// Buffers from this size on ask the system for large pages: a stream of weights on small ones
+/// spends a part of its time on page walks.
+const LARGE: usize = 1 << 20;
+
 /// A zeroed, 64-byte aligned buffer, readable as any plain number type.
-#[derive(Clone, Default)]
 pub struct Aligned {
-    lines: Vec<Line>,
+    storage: Storage,
     len: usize,
+}
+
+enum Storage {
+    Lines(Vec<Line>),
+    Pages(MmapMut),
+}
+
+impl Default for Aligned {
+    fn default() -> Self {
+        Self::zeroed(0)
+    }
 }
 
 impl Aligned {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        Self {
-            lines: bytemuck::allocation::zeroed_vec(len.div_ceil(64)),
-            len,
-        }
+        let lines = || Storage::Lines(bytemuck::allocation::zeroed_vec(len.div_ceil(64)));
+        let storage = if len < LARGE {
+            lines()
+        } else {
+            pages(len).unwrap_or_else(lines)
+        };
+        Self { storage, len }
     }
 
     /// Grows to at least `len` bytes; what was there is not kept. Allocates only when it grows.
@@ -41,15 +59,28 @@ impl Aligned {
 
     /// All of it as numbers of type `T`; bytes beyond the last whole number are left out.
     pub fn as_slice<T: Pod>(&self) -> &[T] {
-        let bytes = &bytemuck::cast_slice::<Line, u8>(&self.lines)[..self.len];
-        let size = size_of::<T>();
-        bytemuck::cast_slice(&bytes[..bytes.len() / size * size])
+        let bytes = match &self.storage {
+            Storage::Lines(lines) => bytemuck::cast_slice::<Line, u8>(lines),
+            Storage::Pages(pages) => pages,
+        };
+        bytemuck::cast_slice(&bytes[..self.len / size_of::<T>() * size_of::<T>()])
     }
 
     /// All of it as writable numbers of type `T`.
     pub fn as_mut_slice<T: Pod>(&mut self) -> &mut [T] {
-        let bytes = &mut bytemuck::cast_slice_mut::<Line, u8>(&mut self.lines)[..self.len];
-        let whole = bytes.len() / size_of::<T>() * size_of::<T>();
-        bytemuck::cast_slice_mut(&mut bytes[..whole])
+        let bytes = match &mut self.storage {
+            Storage::Lines(lines) => bytemuck::cast_slice_mut::<Line, u8>(lines),
+            Storage::Pages(pages) => pages,
+        };
+        bytemuck::cast_slice_mut(&mut bytes[..self.len / size_of::<T>() * size_of::<T>()])
     }
+}
+
+/// Zeroed pages, large ones where the system grants them; `None` where it has no memory to map.
+fn pages(len: usize) -> Option<Storage> {
+    let pages = MmapMut::map_anon(len).ok()?;
+    // A refusal leaves small pages, which are right too.
+    #[cfg(target_os = "linux")]
+    let _ = pages.advise(memmap2::Advice::HugePage);
+    Some(Storage::Pages(pages))
 }

@@ -5,6 +5,7 @@
 //! architecture, give the same bits. This is what makes logits identical for every kernel,
 //! tiling and thread count.
 
+#[cfg(target_arch = "x86_64")]
 use crate::isa::Isa;
 
 /// Running sums of a reduction: lane `i` takes elements `i`, `i + LANES`, ...; then the upper half

@@ -8,7 +8,7 @@ use crate::kernels::Kernel;
 pub const PADDING: usize = 64;
 
 /// Quantised activations: `tokens` rows of `cols` int8 values, each row zero-padded to `stride`.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Quantized {
     tokens: usize,
     cols: usize,

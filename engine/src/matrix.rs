@@ -1,5 +1,6 @@
 //! Packed ternary matrices, each with the one kernel that can read it.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::aligned::Aligned;
@@ -8,8 +9,13 @@ use crate::kernels::{Kernel, Operands};
 use crate::threads::{Scheduler, Work};
 use crate::trits::Trits;
 
-/// Sums that a task keeps on its stack before they are scaled and written out.
-const BLOCK: usize = 2048;
+/// Sums that are formed before they are scaled and written out: enough rows a call for kernels
+/// that walk their tables once for several rows, and few enough to stay in the caches.
+const BLOCK: usize = 16 << 10;
+
+/// Turns the sums of a range of rows into floats: `(rows, sums, out)`, `sums` and `out` as
+/// [`Matrix::sums`] has them.
+pub type Finish<'a> = dyn Fn(Range<usize>, &[i32], &mut [f32]) + Sync + 'a;
 
 /// An N x K ternary matrix in the layout of the kernel that it owns.
 pub struct Matrix {
@@ -86,43 +92,45 @@ impl Matrix {
         self.kernel.rows(&operands, range, out);
     }
 
-    /// The product, each sum turned into a float by `finish(row, token, sum)`:
-    /// `out[n * tokens + t]`.
+    /// The product, its sums turned into floats by `finish`: `out[n * tokens + t]`.
+    ///
+    /// Allocates only when a thread first sees so many tokens.
     pub fn product(
         &self,
         input: &Input,
         scheduler: &dyn Scheduler,
         out: &mut [f32],
-        finish: &(dyn Fn(Range<usize>, &[i32], &mut [f32]) + Sync),
+        finish: &Finish<'_>,
     ) {
+        thread_local! {
+            static SUMS: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
+        }
         let tokens = input.quantized().tokens();
         let tile = self.kernel.spec().tile();
         let step = (BLOCK / tokens / tile).max(1) * tile;
+        let bytes = self.bytes() / self.rows;
         let work = Work {
             out,
             width: tokens,
             grain: tile,
-            bytes: self.bytes() / self.rows,
+            bytes,
         };
         scheduler.run(work, &|range, out| {
-            let mut sums = [0i32; BLOCK];
-            let mut large = Vec::new();
-            for (start, out) in range
-                .clone()
-                .step_by(step)
-                .zip(out.chunks_mut(step * tokens))
-            {
-                let rows = start..(start + step).min(range.end);
-                let sums = match sums.get_mut(..out.len()) {
-                    Some(sums) => sums,
-                    None => {
-                        large.resize(out.len(), 0);
-                        &mut large[..]
+            SUMS.with_borrow_mut(|sums| {
+                for (start, out) in range
+                    .clone()
+                    .step_by(step)
+                    .zip(out.chunks_mut(step * tokens))
+                {
+                    let rows = start..(start + step).min(range.end);
+                    if sums.len() < out.len() {
+                        sums.resize(out.len(), 0);
                     }
-                };
-                self.sums(input, rows.clone(), sums);
-                finish(rows, sums, out);
-            }
+                    let sums = &mut sums[..out.len()];
+                    self.sums(input, rows.clone(), sums);
+                    finish(rows, sums, out);
+                }
+            });
         });
     }
 }
