@@ -80,7 +80,7 @@ pub fn attend(
                     let span = cache.span(head / (heads / kv_heads), start + token + 1);
                     let keys = cache.keys[span.clone()].chunks_exact(d);
                     scores.clear();
-                    scores.extend(keys.map(|key| float::dot(query, key) * scale));
+                    scores.extend(keys.map(|key| float::dot(key, query) * scale));
                     float::softmax(scores);
                     out.fill(0.0);
                     for (&p, value) in scores.iter().zip(cache.values[span].chunks_exact(d)) {

@@ -7,6 +7,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Isa;
+use crate::prefetch;
 
 /// Running sums of a reduction: lane `i` takes elements `i`, `i + LANES`, ...; then the upper half
 /// of the lanes is added to the lower until one is left.
@@ -41,8 +42,16 @@ versions! {
     pub fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body
 }
 versions! {
-    /// [`dot`] with `a` in bf16, widened exactly.
-    pub fn dot_bf16(a: &[u16], b: &[f32]) -> f32 = dot_bf16_body
+    /// [`dot`] of each row of `rows`, as long as `x`, with `x`.
+    pub fn dot_rows(rows: &[f32], x: &[f32], out: &mut [f32]) = dot_rows_body
+}
+versions! {
+    /// [`dot_rows`] with the rows in bf16, widened exactly.
+    pub fn dot_rows_bf16(rows: &[u16], x: &[f32], out: &mut [f32]) = dot_rows_bf16_body
+}
+versions! {
+    /// bf16 as float32, exactly.
+    pub fn widen(bits: &[u16], out: &mut [f32]) = widen_body
 }
 versions! {
     /// Sum of squares, in f64: hidden states may be larger than the root of the largest f32.
@@ -110,6 +119,8 @@ fn reduce<A: Copy, B: Copy>(a: &[A], b: &[B], product: impl Fn(A, B) -> f32) -> 
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let (a_rest, b_rest) = (a.remainder(), b.remainder());
     for (a, b) in a.zip(b) {
+        // `a` is the side that streams from memory: rows of the head, cached keys.
+        prefetch::in_two_steps(a.as_ptr().cast());
         for i in 0..LANES {
             lanes[i] += product(a[i], b[i]);
         }
@@ -126,8 +137,24 @@ fn dot_body(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn dot_bf16_body(a: &[u16], b: &[f32]) -> f32 {
-    reduce(a, b, |a, b| f32::from_bits(u32::from(a) << 16) * b)
+fn dot_rows_body(rows: &[f32], x: &[f32], out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(x.len()).zip(out) {
+        *out = reduce(row, x, |a, b| a * b);
+    }
+}
+
+#[inline(always)]
+fn dot_rows_bf16_body(rows: &[u16], x: &[f32], out: &mut [f32]) {
+    for (row, out) in rows.chunks_exact(x.len()).zip(out) {
+        *out = reduce(row, x, |a, b| f32::from_bits(u32::from(a) << 16) * b);
+    }
+}
+
+#[inline(always)]
+fn widen_body(bits: &[u16], out: &mut [f32]) {
+    for (out, &bits) in out.iter_mut().zip(bits) {
+        *out = f32::from_bits(u32::from(bits) << 16);
+    }
 }
 
 #[inline(always)]

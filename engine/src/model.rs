@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, CheckpointError, Config, Floats, Linear, Norm, WeightScale};
+use crate::float_matrix::FloatMatrix;
 use crate::isa::Isa;
 use crate::kernels::Kernel;
 use crate::matrix::Matrix;
@@ -182,9 +183,9 @@ impl Layer {
 
 /// Token embedding and output head: `[V, H]` each, shared between models of the same weights.
 pub struct Vocabulary {
-    pub(crate) embedding: Floats,
+    pub(crate) embedding: FloatMatrix,
     /// `None` when the embedding serves as head.
-    pub(crate) head: Option<Floats>,
+    pub(crate) head: Option<FloatMatrix>,
 }
 
 impl Vocabulary {
@@ -193,14 +194,16 @@ impl Vocabulary {
     /// # Errors
     /// As the source has them.
     pub fn load(source: &dyn Source) -> Result<Self, Error> {
+        let hidden = source.config().hidden_size;
+        let matrix = |values: Floats| FloatMatrix::new(&values, hidden);
         Ok(Self {
-            embedding: source.embedding()?,
-            head: source.head()?,
+            embedding: matrix(source.embedding()?),
+            head: source.head()?.map(matrix),
         })
     }
 
     /// The weights of the output head, `[V, H]`.
-    pub fn head(&self) -> &Floats {
+    pub fn head(&self) -> &FloatMatrix {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 }

@@ -1,8 +1,9 @@
 //! One sequence being decoded: KV cache, scratch, and the path of a token through the model.
 
 use crate::attention::{self, LayerCache};
-use crate::checkpoint::{Floats, Norm, WeightScale};
+use crate::checkpoint::{Norm, WeightScale};
 use crate::float;
+use crate::float_matrix::FloatMatrix;
 use crate::input::Input;
 use crate::model::{Group, Layer, Model, Projection};
 use crate::ops;
@@ -294,33 +295,22 @@ impl<'m> Session<'m> {
         observer.done(Part::Norm);
         let (x, head) = (&scratch.normed, model.vocabulary.head());
         let bytes = head.bytes() / logits.len();
-        scheduler.run(
-            Work {
-                out: logits,
-                width: 1,
-                grain: 1,
-                bytes,
-            },
-            &|rows, out| match head {
-                Floats::Bf16(w) => {
-                    let w = w[rows.start * hidden..rows.end * hidden].chunks_exact(hidden);
-                    w.zip(out).for_each(|(w, out)| *out = float::dot_bf16(w, x));
-                }
-                Floats::F32(w) => {
-                    let w = w[rows.start * hidden..rows.end * hidden].chunks_exact(hidden);
-                    w.zip(out).for_each(|(w, out)| *out = float::dot(w, x));
-                }
-            },
-        );
+        let work = Work {
+            out: logits,
+            width: 1,
+            grain: 1,
+            bytes,
+        };
+        scheduler.run(work, &|rows, out| head.dot_rows(rows, x, out));
         observer.done(Part::Head);
     }
 }
 
 impl Scratch {
-    fn embed(&mut self, tokens: &[Token], embedding: &Floats, hidden: usize) {
+    fn embed(&mut self, tokens: &[Token], embedding: &FloatMatrix, hidden: usize) {
         self.x.resize(tokens.len() * hidden, 0.0);
         for (x, &token) in self.x.chunks_exact_mut(hidden).zip(tokens) {
-            embedding.read(token as usize * hidden, x);
+            embedding.read(token as usize, x);
         }
     }
 }

@@ -44,22 +44,6 @@ impl Floats {
         }
     }
 
-    /// Writes the values from place `start` on, as many as `out` holds, exact.
-    ///
-    /// # Panics
-    /// If there are fewer.
-    pub fn read(&self, start: usize, out: &mut [f32]) {
-        match self {
-            Self::Bf16(bits) => {
-                let bits = &bits[start..start + out.len()];
-                for (out, &bits) in out.iter_mut().zip(bits) {
-                    *out = widen(bits);
-                }
-            }
-            Self::F32(values) => out.copy_from_slice(&values[start..start + out.len()]),
-        }
-    }
-
     /// All values as float32, exact.
     pub fn into_f32(self) -> Vec<f32> {
         match self {

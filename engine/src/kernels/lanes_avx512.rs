@@ -94,7 +94,9 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use super::super::{Operands, prefetch};
+    use crate::prefetch;
+
+    use super::super::Operands;
     use super::*;
 
     /// Lines after which sums of shifted codes are brought down, lest they overflow: a line adds

@@ -8,9 +8,10 @@ use std::array;
 use std::ops::Range;
 
 use super::naive::no_tables;
-use super::{Operands, Spec, prefetch};
+use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::isa::Isa;
+use crate::prefetch;
 use crate::trits::Trits;
 
 pub(super) const SPEC: Spec = Spec {

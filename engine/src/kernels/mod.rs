@@ -18,7 +18,6 @@ mod lanes_avx512;
 #[cfg(target_arch = "x86_64")]
 mod maddubs_avx2;
 mod naive;
-mod prefetch;
 #[cfg(target_arch = "x86_64")]
 mod tmac_avx2;
 mod tmac_avx512;

@@ -7,10 +7,11 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{Operands, Spec, prefetch};
+use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::Isa;
+use crate::prefetch;
 use crate::trits::Trits;
 
 pub(super) const SPEC: Spec = Spec {

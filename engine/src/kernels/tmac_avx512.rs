@@ -74,7 +74,9 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use super::super::{Operands, prefetch};
+    use crate::prefetch;
+
+    use super::super::Operands;
     use super::*;
     use crate::input::Quantized;
 

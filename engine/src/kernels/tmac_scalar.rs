@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Operands, Spec, prefetch};
+use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
+use crate::prefetch;
 use crate::trits::Trits;
 
 pub(super) const SPEC: Spec = Spec::portable(

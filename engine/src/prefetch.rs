@@ -5,7 +5,7 @@
 
 /// Asks for every cache line of the `T` that lies `BYTES` beyond `here`.
 #[inline]
-pub(super) fn ahead<T, const BYTES: usize>(here: &T) {
+pub fn ahead<T, const BYTES: usize>(here: &T) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..size_of::<T>()).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -32,14 +32,17 @@ const NEAR: usize = 512;
 
 /// Asks for the lines that a sequential reader at `line` will want, first into the second-level
 /// cache and then into the first.
-#[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(super) fn in_two_steps(line: *const u8) {
+pub fn in_two_steps(line: *const u8) {
+    #[cfg(target_arch = "x86_64")]
     use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
     // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
+    #[cfg(target_arch = "x86_64")]
     #[allow(unused_unsafe)]
     unsafe {
         _mm_prefetch::<_MM_HINT_T1>(line.wrapping_add(FAR).cast());
         _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(NEAR).cast());
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
