@@ -8,8 +8,8 @@ use bitgauge_engine::matrix::Matrix;
 use bitgauge_engine::trits::Trits;
 
 /// (rows, cols): multiples of nothing, of one tile size only, one row, one column, and the
-/// neighbours of every tile size in use.
-const SHAPES: [(usize, usize); 24] = [
+/// neighbours of every tile size in use; more rows than any kernel takes in one go.
+const SHAPES: [(usize, usize); 26] = [
     (1, 1),
     (1, 5),
     (2, 3),
@@ -34,6 +34,8 @@ const SHAPES: [(usize, usize); 24] = [
     (1, 4096),
     (129, 1),
     (40, 2563),
+    (577, 41),
+    (2, 20_011),
 ];
 
 struct Random(u64);
@@ -114,7 +116,7 @@ fn random_values_on_every_shape_and_batch() {
     for kernel in kernels::available() {
         for (rows, cols) in SHAPES {
             let w = trits(rows, cols, |_, _| random.trit());
-            for tokens in [1, 2, 3, 5, 32] {
+            for tokens in [1, 2, 3, 5, 11, 32] {
                 let q: Vec<i8> = (0..tokens * cols).map(|_| random.int8()).collect();
                 check(kernel, &w, &q, "random");
             }
@@ -128,7 +130,24 @@ fn saturated_sums_do_not_overflow() {
         for cols in [255, 256, 300, 1024, 6912, 20_011] {
             for (weight, activation) in [(1, 127), (-1, 127), (1, -128), (-1, -128), (1, -127)] {
                 let w = trits(3, cols, |_, _| weight);
-                check(kernel, &w, &vec![activation; cols], "saturated");
+                for tokens in [1, 9] {
+                    check(kernel, &w, &vec![activation; tokens * cols], "saturated");
+                }
+            }
+        }
+    }
+}
+
+/// Sums kept in parts or in narrow lanes overflow at values of their own, not only at the largest.
+#[test]
+fn equal_activations_of_any_value_do_not_overflow() {
+    for kernel in kernels::available() {
+        for weight in [1, -1] {
+            let w = trits(2, 1031, |_, _| weight);
+            for tokens in [1, 9] {
+                for activation in i8::MIN..=i8::MAX {
+                    check(kernel, &w, &vec![activation; tokens * 1031], "equal");
+                }
             }
         }
     }

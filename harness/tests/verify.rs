@@ -16,7 +16,9 @@ use serde_json::Value;
 
 fn fixtures_without_text() -> Fixtures {
     let mut found = fixtures::discover(verify::default_fixtures().unwrap()).unwrap();
-    found.goldens.retain(|golden| golden.content.name != "trained");
+    found
+        .goldens
+        .retain(|golden| golden.content.name != "trained");
     found
 }
 
@@ -27,7 +29,10 @@ fn everything_is_right() {
         verify::run(&Options::default(), &mut |check| told.push(check.clone())).unwrap();
     let failed: Vec<_> = verification.failed().collect();
     assert!(failed.is_empty(), "{failed:#?}");
-    assert_eq!(told, verification.checks, "progress tells of every check, in order");
+    assert_eq!(
+        told, verification.checks,
+        "progress tells of every check, in order"
+    );
     assert_eq!(verification.unread, Vec::<String>::new());
 
     let parts: BTreeSet<&str> = verification
@@ -36,10 +41,20 @@ fn everything_is_right() {
         .map(|check| check.id.split('/').next().unwrap())
         .collect();
     let expected = [
-        "dispatch", "golden", "identity", "isa", "kernel", "perplexity", "pieces", "planned",
-        "reject", "taps", "units",
+        "dispatch",
+        "golden",
+        "identity",
+        "isa",
+        "kernel",
+        "operations",
+        "perplexity",
+        "pieces",
+        "planned",
+        "reject",
+        "taps",
+        "units",
     ];
-    assert_eq!(parts, BTreeSet::from(expected).union(&kernel_skips()).copied().collect());
+    assert_eq!(parts, BTreeSet::from(expected));
 
     for spec in TABLE {
         let of_kernel = |c: &&Check| c.kernel.as_deref() == Some(spec.name());
@@ -47,22 +62,28 @@ fn everything_is_right() {
         match Kernel::new(spec) {
             Ok(_) => {
                 let threads: BTreeSet<_> = own.iter().filter_map(|c| c.threads).collect();
-                assert_eq!(threads, BTreeSet::from(identity::THREADS), "{}", spec.name());
+                assert_eq!(
+                    threads,
+                    BTreeSet::from(identity::THREADS),
+                    "{}",
+                    spec.name()
+                );
                 assert!(own.iter().all(|c| c.status == Status::Pass));
                 assert!(own.iter().any(|c| c.id == "perplexity/trained/relative"));
             }
             Err(_) => assert!(
-                matches!(own[..], [Check { status: Status::Skipped, .. }]),
+                matches!(
+                    own[..],
+                    [Check {
+                        status: Status::Skipped,
+                        ..
+                    }]
+                ),
                 "{} is listed with the reason",
                 spec.name()
             ),
         }
     }
-}
-
-/// A row that can't run here is listed under the bare id `kernel`, so no part is added.
-fn kernel_skips() -> BTreeSet<&'static str> {
-    BTreeSet::new()
 }
 
 #[test]
@@ -87,7 +108,10 @@ fn one_kernel_alone_is_compared_too() {
     };
     let verification = verify::run(&options, &mut |_| {}).unwrap();
     assert!(verification.all_right());
-    let kernels = verification.checks.iter().filter_map(|c| c.kernel.as_deref());
+    let kernels = verification
+        .checks
+        .iter()
+        .filter_map(|c| c.kernel.as_deref());
     assert_eq!(kernels.collect::<BTreeSet<_>>(), BTreeSet::from(["naive"]));
 }
 
@@ -141,7 +165,10 @@ fn golden_answers_that_are_not_met_turn_it_red() {
     };
     let tight = |g: &mut Value, key: &str| g["cases"][0]["tolerance"][key] = 1e-9.into();
     red(&|g| tight(g, "logit_abs"), "golden/A/tight-1+4/logit_abs");
-    red(&|g| tight(g, "logit_rel_l2"), "golden/A/tight-1+4/logit_rel_l2");
+    red(
+        &|g| tight(g, "logit_rel_l2"),
+        "golden/A/tight-1+4/logit_rel_l2",
+    );
     red(
         &|g| tight(g, "logit_rel_l2_median"),
         "golden/A/tight-1+4/logit_rel_l2_median",
@@ -151,8 +178,14 @@ fn golden_answers_that_are_not_met_turn_it_red() {
         &|g| g["cases"][0]["continuation"][3] = 5.into(),
         "golden/A/tight-1+4/strict_prefix",
     );
-    red(&|g| g["taps"]["linears"]["o_proj"]["acc_i32"][0] = 0.into(), "taps/A");
-    red(&|g| g["taps"]["linears"]["o_proj"]["input_i8"][0] = 0.into(), "taps/A");
+    red(
+        &|g| g["taps"]["linears"]["o_proj"]["acc_i32"][0] = 0.into(),
+        "taps/A",
+    );
+    red(
+        &|g| g["taps"]["linears"]["o_proj"]["input_i8"][0] = 0.into(),
+        "taps/A",
+    );
 }
 
 #[test]
@@ -178,13 +211,18 @@ fn what_can_t_be_read_is_an_error_and_never_green() {
 }
 
 #[test]
-fn a_run_that_checks_nothing_is_an_error() {
-    let (nothing, mut passed) = (Fixtures::default(), 0);
-    // Detection and dispatch are always judged, so an empty table still checks something, and
-    // says so; without golden files there are no answers to be right about.
-    let verification = verify::judge(&[], &nothing, &mut |_| passed += 1).unwrap();
-    assert_eq!(verification.checks.len(), passed);
-    assert!(verification.checks.iter().all(|c| c.kernel.is_none()));
+fn without_golden_files_or_kernels_there_is_nothing_to_be_right_about() {
+    let table: Vec<&'static Spec> = TABLE.iter().collect();
+    for (table, fixtures) in [
+        (&[][..], fixtures_without_text()),
+        (&table[..], Fixtures::default()),
+    ] {
+        let error = verify::judge(table, &fixtures, &mut |_| {}).unwrap_err();
+        assert!(
+            matches!(error, VerifyError::NothingChecked { .. }),
+            "{error}"
+        );
+    }
 }
 
 /// Detection is judged on machines that this one is not.

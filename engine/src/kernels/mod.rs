@@ -17,14 +17,25 @@ mod absent;
 #[cfg(target_arch = "x86_64")]
 mod ahead;
 mod lanes_avx512;
+#[cfg(target_arch = "x86_64")]
+mod maddubs_avx2;
 mod naive;
+mod prefetch;
+#[cfg(target_arch = "x86_64")]
+mod tmac_avx2;
 mod tmac_avx512;
+mod tmac_scalar;
 mod vbmi_avx512;
 mod vnni_avx512;
 
 /// Every kernel, slowest first: the last that can run here is the default.
 pub static TABLE: &[Spec] = &[
     naive::SPEC,
+    tmac_scalar::SPEC,
+    #[cfg(target_arch = "x86_64")]
+    tmac_avx2::SPEC,
+    #[cfg(target_arch = "x86_64")]
+    maddubs_avx2::SPEC,
     tmac_avx512::SPEC,
     vnni_avx512::SPEC,
     vbmi_avx512::SPEC,

@@ -41,11 +41,7 @@ fn sum_in_f32(quantized: &Quantized, tables: &mut Aligned) {
     let sums = tables.as_mut_slice::<f32>();
     for (t, sum) in sums.iter_mut().take(quantized.tokens()).enumerate() {
         let scale = quantized.scales()[t];
-        *sum = quantized
-            .row(t)
-            .iter()
-            .map(|&q| f32::from(q) / scale)
-            .sum();
+        *sum = quantized.row(t).iter().map(|&q| f32::from(q) / scale).sum();
     }
 }
 

@@ -11,7 +11,8 @@ const TILE: usize = 32;
 
 /// A kernel whose only code was for another architecture: it returns, and the output holds
 /// whatever was there before.
-pub static EMPTY_BODY: Spec = bytes::spec("defect-empty-body", "compiled to nothing", write_nothing);
+pub static EMPTY_BODY: Spec =
+    bytes::spec("defect-empty-body", "compiled to nothing", write_nothing);
 
 /// Whole tiles of 32 columns only: the rest of K is left out.
 pub static DROPPED_COLUMNS: Spec = bytes::spec(

@@ -276,11 +276,18 @@ mod tests {
         d.add(&[1], &[1, 2], |_| "c".into());
         let check = d.check("x");
         assert_eq!(check.figure, Some(4.0));
-        assert!(check.note.contains("first: b1: 5, should be 2"), "{}", check.note);
+        assert!(
+            check.note.contains("first: b1: 5, should be 2"),
+            "{}",
+            check.note
+        );
     }
 
     #[test]
     fn a_panic_is_a_message() {
-        assert_eq!(guarded(|| -> u8 { panic!("ouch {}", 1) }), Err("panicked: ouch 1".into()));
+        assert_eq!(
+            guarded(|| -> u8 { panic!("ouch {}", 1) }),
+            Err("panicked: ouch 1".into())
+        );
     }
 }

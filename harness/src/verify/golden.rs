@@ -11,8 +11,8 @@ use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::trits::Trits;
 
 use super::check::{Book, Check, Differences, guarded};
-use crate::fixtures::golden::{Case, Golden, Taps};
 use crate::fixtures::Drift;
+use crate::fixtures::golden::{Case, Golden, Taps};
 
 /// The engine's quantiser and `kernel` on the inputs that a golden file tapped: scale bits, int8
 /// values and sums, all exact.
@@ -45,7 +45,9 @@ pub fn judge_taps(
             differences.add(&[scale], &[tap.scale.to_bits()], |_| {
                 format!("{name}: scale bits")
             });
-            differences.add(quantized.row(0), &tap.quantized, |k| format!("{name}: q[{k}]"));
+            differences.add(quantized.row(0), &tap.quantized, |k| {
+                format!("{name}: q[{k}]")
+            });
             let mut sums = vec![i32::MIN; rows];
             Matrix::pack(kernel, &trits).sums(&input, 0..rows, &mut sums);
             differences.add(&sums, &tap.accumulators, |n| format!("{name}: sum {n}"));
@@ -83,7 +85,11 @@ pub fn judge_case(
     if rows.iter().map(Vec::len).sum::<usize>() != golden.len() {
         return record(Check::broken(
             id,
-            format!("{} logits, the golden file has {}", rows.concat().len(), golden.len()),
+            format!(
+                "{} logits, the golden file has {}",
+                rows.concat().len(),
+                golden.len()
+            ),
         ));
     }
     let drift = Drift::measure(&golden, &rows);
@@ -108,7 +114,9 @@ pub fn judge_case(
             .map(|row| ops::argmax(row).map_or(u32::MAX, |best| best as u32))
             .collect();
         let strict = case.strict_prefix;
-        prefix.add(&own[..strict], &case.continuation[..strict], |i| format!("step {i}"));
+        prefix.add(&own[..strict], &case.continuation[..strict], |i| {
+            format!("step {i}")
+        });
         record(prefix.check(format!("{id}/strict_prefix")));
     }
 }
@@ -124,7 +132,9 @@ impl Answers {
         let mut session = Session::new(model, scheduler, capacity).map_err(|e| e.to_string())?;
         let mut by_position: Vec<Vec<f32>> = Vec::new();
         session
-            .prefill_each(&case.prompt, &mut |_, logits| by_position.push(logits.to_vec()))
+            .prefill_each(&case.prompt, &mut |_, logits| {
+                by_position.push(logits.to_vec())
+            })
             .map_err(|e| e.to_string())?;
         let at = |position: &usize| by_position.get(*position).cloned();
         let rows: Option<Vec<_>> = case.positions.iter().map(at).collect();

@@ -79,7 +79,11 @@ fn compare(id: String, want: &Rows, got: impl FnOnce() -> Result<Rows, Error>) -
     let (got, want, vocabulary) = (bits(&got), bits(want), want[0].len());
     let mut differences = Differences::default();
     differences.add(&got, &want, |i| {
-        format!("bits of logit {} at position {}", i % vocabulary, i / vocabulary)
+        format!(
+            "bits of logit {} at position {}",
+            i % vocabulary,
+            i / vocabulary
+        )
     });
     differences.check(id)
 }

@@ -305,7 +305,12 @@ fn quantised_reals() -> Group {
                 .map(|i| ((random.normal() + mean) * [1.0, 0.037, 251.0][i / cols]) as f32)
                 .collect();
             let name = format!("real activations of mean {mean} deviations");
-            cases.push(Case::new(name, (rows, cols), weights, Activations::Reals(x)));
+            cases.push(Case::new(
+                name,
+                (rows, cols),
+                weights,
+                Activations::Reals(x),
+            ));
         }
     }
     Group {

@@ -9,6 +9,7 @@ pub mod golden;
 pub mod identity;
 pub mod kernels;
 mod made;
+pub mod operations;
 pub mod perplexity;
 pub mod planned;
 pub(crate) mod random;
@@ -81,7 +82,7 @@ pub enum VerifyError {
         /// Its folder.
         folder: PathBuf,
         /// What the engine says.
-        source: bitgauge_engine::Error,
+        source: Box<bitgauge_engine::Error>,
     },
     /// Threads could not be had.
     #[error(transparent)]
@@ -95,11 +96,11 @@ pub enum VerifyError {
         /// Where the search began.
         start: PathBuf,
     },
-    /// Every check was skipped.
-    #[error("nothing was checked: all {skipped} checks were skipped")]
+    /// No kernel that can run here, or no fixtures: nothing of what was asked for was checked.
+    #[error("nothing was checked: {what}")]
     NothingChecked {
-        /// How many.
-        skipped: usize,
+        /// What there was none of.
+        what: &'static str,
     },
 }
 
@@ -116,7 +117,9 @@ pub fn default_fixtures() -> Result<PathBuf, VerifyError> {
         .chain([source.as_path()])
         .map(|folder| folder.join("fixtures"))
         .find(|folder| folder.join("units.json").is_file())
-        .ok_or(VerifyError::NoFixtures { start: start.clone() })
+        .ok_or(VerifyError::NoFixtures {
+            start: start.clone(),
+        })
 }
 
 /// Makes all checks, calling `progress` with each as it ends.
@@ -156,11 +159,20 @@ pub fn judge(
     fixtures: &Fixtures,
     progress: &mut dyn FnMut(&Check),
 ) -> Result<Verification, VerifyError> {
+    let kernels: Vec<Kernel> = table.iter().filter_map(|s| Kernel::new(s).ok()).collect();
+    let nothing = |what| Err(VerifyError::NothingChecked { what });
+    if kernels.is_empty() {
+        return nothing("no kernel of the table can run here");
+    }
+    if fixtures.goldens.is_empty() && fixtures.units.is_empty() && fixtures.rejects.is_empty() {
+        return nothing("there are no golden files, units or recipes");
+    }
     let mut book = Book::new(progress);
     dispatch::judge_detection(&dispatch::engine_detection, &mut book);
     dispatch::judge_dispatch(&Best, &mut book);
+    dispatch::judge_report(&mut book);
+    operations::judge(&mut book);
     KernelCases::new().judge_table(table, &mut book);
-    let kernels: Vec<Kernel> = table.iter().filter_map(|s| Kernel::new(s).ok()).collect();
     for units in &fixtures.units {
         units::judge(&units.content, &kernels, &mut book);
     }
@@ -179,10 +191,6 @@ pub fn judge(
     }
     let checks = book.into_checks();
     let totals = check::totals(&checks);
-    if totals.passed + totals.failed == 0 {
-        let skipped = totals.skipped;
-        return Err(VerifyError::NothingChecked { skipped });
-    }
     Ok(Verification {
         checks,
         totals,
@@ -200,9 +208,9 @@ pub fn judge_golden(
     book: &mut Book<'_>,
 ) -> Result<(), VerifyError> {
     let folder = golden.model_folder();
-    let failed = |source| VerifyError::Model {
+    let failed = |source: bitgauge_engine::Error| VerifyError::Model {
         folder: folder.clone(),
-        source,
+        source: Box::new(source),
     };
     let checkpoint = Checkpoint::open(&folder).map_err(|e| failed(e.into()))?;
     let vocabulary = Arc::new(Vocabulary::load(&checkpoint).map_err(failed)?);

@@ -6,8 +6,8 @@ use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
 use rayon::prelude::*;
 
-use crate::fixtures::golden::{PerplexityGolden, Protocol};
 use super::check::{Book, Check, Differences};
+use crate::fixtures::golden::{PerplexityGolden, Protocol};
 use crate::oracle::Windows;
 
 /// How far perplexity may be from the golden one, relative.
@@ -61,7 +61,10 @@ impl<'g> Text<'g> {
         let windows = windows.cut(&self.tokens);
         let predicted: usize = windows.iter().map(|window| window.len() - 1).sum();
         if predicted != self.golden.predicted {
-            let why = format!("{predicted} tokens to predict, not {}", self.golden.predicted);
+            let why = format!(
+                "{predicted} tokens to predict, not {}",
+                self.golden.predicted
+            );
             return record(Check::broken(id, why));
         }
         let stride = match (&self.whole, share) {
@@ -91,7 +94,11 @@ impl<'g> Text<'g> {
             let mut differences = Differences::default();
             for &(i, nll) in &own {
                 differences.expect(nll.to_bits() == whole[i].to_bits(), || {
-                    format!("window {i}: {nll} nats, {} by {}", whole[i], first.spec().name())
+                    format!(
+                        "window {i}: {nll} nats, {} by {}",
+                        whole[i],
+                        first.spec().name()
+                    )
                 });
             }
             record(differences.check(format!("{id}/same-bits")));
@@ -123,7 +130,9 @@ fn window_nll(model: &Model, window: &[u32]) -> Result<f64, String> {
     let (mut nll, mut wrong) = (0.0, None);
     let vocabulary = model.config().vocab_size;
     if let Some(token) = window.iter().find(|&&t| t as usize >= vocabulary) {
-        return Err(format!("byte {token} of the text is no token of {vocabulary}"));
+        return Err(format!(
+            "byte {token} of the text is no token of {vocabulary}"
+        ));
     }
     session
         .prefill_each(&window[..window.len() - 1], &mut |position, logits| {

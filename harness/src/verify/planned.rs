@@ -68,7 +68,9 @@ const BASE: Plan = Plan {
         eps: 1e-5,
         theta: 10_000.0,
     },
-    weights: Weights::Packed { class: "autobitlinear" },
+    weights: Weights::Packed {
+        class: "autobitlinear",
+    },
     norms: Real::F32,
     tied: true,
     embedding: 1.0,
@@ -211,9 +213,12 @@ impl PlannedModels {
                 Ok(planned) => {
                     let id = format!("planned/{}", planned.plan.id);
                     match guarded(|| planned.error(kernel)) {
-                        Ok(Ok(error)) => Check::at_most(id, error, planned.plan.limit).note(
-                            format!("worst row, relative L2; largest sum {}", planned.largest_sum),
-                        ),
+                        Ok(Ok(error)) => {
+                            Check::at_most(id, error, planned.plan.limit).note(format!(
+                                "worst row, relative L2; largest sum {}",
+                                planned.largest_sum
+                            ))
+                        }
                         Ok(Err(why)) | Err(why) => Check::broken(id, why),
                     }
                 }
@@ -250,7 +255,9 @@ impl Plan {
                 });
             }
         }
-        Err(format!("no prompt of {ATTEMPTS} is far enough from int8 boundaries"))
+        Err(format!(
+            "no prompt of {ATTEMPTS} is far enough from int8 boundaries"
+        ))
     }
 
     fn tensors(&self) -> Vec<Tensor> {
@@ -271,7 +278,13 @@ impl Plan {
         }
         // Equal norms keep aligned activations equal, so that all saturate.
         let spread = if self.aligned { 0.0 } else { 0.2 };
-        tensors.push(reals("model.norm.weight", &[shape.hidden], self.norms, 1.0, 0.2));
+        tensors.push(reals(
+            "model.norm.weight",
+            &[shape.hidden],
+            self.norms,
+            1.0,
+            0.2,
+        ));
         for layer in 0..shape.layers {
             for (name, len) in shape.norms(layer) {
                 tensors.push(reals(&name, &[len], self.norms, 1.0, spread));
@@ -285,7 +298,11 @@ impl Plan {
                     Weights::Packed { class } => {
                         let trits = self.trits(&mut random, &name, n, k);
                         tensors.push(Tensor::packed(&name, n, k, &trits));
-                        let stored = if class == "bitlinear" { 1.0 / scale } else { scale };
+                        let stored = if class == "bitlinear" {
+                            1.0 / scale
+                        } else {
+                            scale
+                        };
                         let name = format!("{name}_scale");
                         let values = [stored as f32];
                         tensors.push(Tensor::reals(&name, &[1], Real::Bf16, &values));
@@ -305,7 +322,7 @@ impl Plan {
         if !self.aligned {
             random.trits(n * k)
         } else if name.contains("down_proj") {
-            let sign = |row: usize| if row % 3 == 0 { -1 } else { 1 };
+            let sign = |row: usize| if row.is_multiple_of(3) { -1 } else { 1 };
             (0..n * k).map(|i| sign(i / k)).collect()
         } else {
             random.trits(k).repeat(n)
@@ -325,7 +342,8 @@ impl Plan {
         for at in 0..self.tokens + self.steps {
             if at == run.tokens.len() {
                 let last: Vec<f64> = run.logits[at - 1].iter().map(|&l| f64::from(l)).collect();
-                run.tokens.push(oracle::ops::argmax(&last).unwrap_or(0) as u32);
+                run.tokens
+                    .push(oracle::ops::argmax(&last).unwrap_or(0) as u32);
             }
             let (gap, sum) = (&mut run.gap, &mut run.largest_sum);
             let logits = decoder.step_with(run.tokens[at], &mut |tap| {

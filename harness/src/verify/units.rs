@@ -28,7 +28,9 @@ pub fn judge(units: &Units, kernels: &[Kernel], book: &mut Book<'_>) {
         section("units/rmsnorm", &mut || judge_rmsnorm(&rmsnorm.cases));
     }
     if let Some(rope) = &units.rope {
-        section("units/rope-frequencies", &mut || judge_frequencies(&rope.cases));
+        section("units/rope-frequencies", &mut || {
+            judge_frequencies(&rope.cases)
+        });
         section("units/rope", &mut || judge_rope(&rope.cases));
     }
     if let Some(softmax) = &units.softmax {
@@ -79,12 +81,19 @@ fn judge_packing(packing: &units::Packing) -> Check {
         let got = unpack_trits(&case.packed).unwrap_or_default();
         let cols = case.cols;
         differences.add(&got, &case.trits, |i| {
-            format!("{} x {cols}, row {} column {}", case.rows, i / cols, i % cols)
+            format!(
+                "{} x {cols}, row {} column {}",
+                case.rows,
+                i / cols,
+                i % cols
+            )
         });
     }
     let invalid = |byte: &u8| unpack_trits(&[*byte]).is_err();
     let refused: Vec<u8> = (0..=255).filter(invalid).collect();
-    differences.add(&refused, &packing.invalid_bytes, |i| format!("refused byte {i}"));
+    differences.add(&refused, &packing.invalid_bytes, |i| {
+        format!("refused byte {i}")
+    });
     differences.add(&[256 - refused.len()], &[packing.valid_bytes], |_| {
         "number of valid bytes".into()
     });
@@ -102,7 +111,9 @@ fn judge_quantiser(quantiser: &units::Quantiser) -> Check {
         }
         let quantized = input.quantized();
         let scale = quantized.scales()[0].to_bits();
-        differences.add(&[scale], &[case.scale.to_bits()], |_| format!("{name}: scale bits"));
+        differences.add(&[scale], &[case.scale.to_bits()], |_| {
+            format!("{name}: scale bits")
+        });
         differences.add(quantized.row(0), &case.q, |i| format!("{name}: q[{i}]"));
         let sum = case.q.iter().map(|&q| i32::from(q)).sum();
         differences.add(quantized.sums(), &[sum], |_| format!("{name}: sum"));
@@ -198,11 +209,7 @@ fn sums(case: &units::Matvec, kernel: Kernel) -> Result<Vec<i32>, String> {
 /// written as a `down_proj`, loaded, packed and multiplied.
 ///
 /// Inputs set as integers have scale 1, so the expected values are taken times the case's scale.
-fn scaled_products(
-    cases: &[units::Matvec],
-    kernel: Kernel,
-    class: &str,
-) -> Result<f64, String> {
+fn scaled_products(cases: &[units::Matvec], kernel: Kernel, class: &str) -> Result<f64, String> {
     let pool = Pool::new(1).map_err(|e| e.to_string())?;
     let mut figures = Vec::new();
     for case in cases {
@@ -219,10 +226,18 @@ fn scaled_products(
         }
         let down = "model.layers.0.mlp.down_proj.weight";
         let mut tensors = made::blank(&shape, Real::F32);
-        made::replace(&mut tensors, Tensor::bytes(down, &[case.rows / 4, shape.intermediate], packed));
         made::replace(
             &mut tensors,
-            Tensor::reals(&format!("{down}_scale"), &[1], Real::F32, &[case.weight_scale]),
+            Tensor::bytes(down, &[case.rows / 4, shape.intermediate], packed),
+        );
+        made::replace(
+            &mut tensors,
+            Tensor::reals(
+                &format!("{down}_scale"),
+                &[1],
+                Real::F32,
+                &[case.weight_scale],
+            ),
         );
         let folder = made::write(&shape.config(class, "offline", true), &tensors)
             .map_err(|e| e.to_string())?;
@@ -244,7 +259,11 @@ fn scaled_products(
         let relative = |(&got, want): (&f32, &f64)| {
             let want = want * scale;
             let error = (f64::from(got) - want).abs();
-            if error == 0.0 { 0.0 } else { error / want.abs() }
+            if error == 0.0 {
+                0.0
+            } else {
+                error / want.abs()
+            }
         };
         figures.push(worst(y.iter().zip(want).map(relative)));
     }
@@ -263,13 +282,18 @@ fn judge_online(cases: &[units::Online]) -> Check {
     }
     let limit = units::Online::RELATIVE_LIMIT;
     let worst = worst(scale_errors);
-    differences.expect(worst <= limit, || format!("a scale is off by {worst:.2e}, limit {limit:.1e}"));
+    differences.expect(worst <= limit, || {
+        format!("a scale is off by {worst:.2e}, limit {limit:.1e}")
+    });
     differences.check("units/online")
 }
 
 fn judge_misc(misc: &units::Misc) -> Check {
     let mut differences = Differences::default();
-    let halves = [(Real::Bf16, &misc.bf16_to_f32), (Real::F16, &misc.f16_to_f32)];
+    let halves = [
+        (Real::Bf16, &misc.bf16_to_f32),
+        (Real::F16, &misc.f16_to_f32),
+    ];
     for (real, pairs) in halves {
         let (bits, want): (Vec<u16>, Vec<f32>) = pairs.iter().copied().unzip();
         let got = match widened(real, &bits) {
@@ -291,7 +315,9 @@ fn judge_misc(misc: &units::Misc) -> Check {
     for (values, want) in &misc.argmax {
         let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
         let got = ops::argmax(&values);
-        differences.expect(got == Some(*want), || format!("argmax of {values:?} is {got:?}"));
+        differences.expect(got == Some(*want), || {
+            format!("argmax of {values:?} is {got:?}")
+        });
     }
     differences.check("units/misc")
 }
@@ -306,12 +332,15 @@ fn widened(real: Real, bits: &[u16]) -> Result<Vec<f32>, String> {
     let mut bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes()).collect();
     bytes.resize(2 * padded, 0);
     let mut tensors = made::blank(&shape, Real::F32);
-    made::replace(&mut tensors, Tensor {
-        name: "model.norm.weight".into(),
-        dtype: real.name(),
-        shape: vec![padded],
-        bytes,
-    });
+    made::replace(
+        &mut tensors,
+        Tensor {
+            name: "model.norm.weight".into(),
+            dtype: real.name(),
+            shape: vec![padded],
+            bytes,
+        },
+    );
     let config = shape.config("autobitlinear", "offline", true);
     let folder = made::write(&config, &tensors).map_err(|e| e.to_string())?;
     let checkpoint = Checkpoint::open(folder.path()).map_err(|e| e.to_string())?;

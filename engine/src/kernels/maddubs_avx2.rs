@@ -1,0 +1,206 @@
+//! Direct products with AVX2: two-bit codes times int8 activations by `vpmaddubsw`.
+//!
+//! A code is trit + 1, unsigned as the instruction wants it, so a row's sum comes out too large by
+//! the sum of the activations. Padding columns meet zero activations and count for nothing.
+
+use std::arch::x86_64::*;
+use std::array;
+use std::ops::Range;
+
+use super::naive::no_tables;
+use super::{Operands, Spec, prefetch};
+use crate::aligned::Aligned;
+use crate::isa::Isa;
+use crate::trits::Trits;
+
+pub(super) const SPEC: Spec = Spec {
+    name: "maddubs-avx2",
+    idea: "two-bit codes times int8 activations, pairs summed in int16 by vpmaddubsw",
+    isa: Isa::Avx2,
+    bits_per_weight: 2.0,
+    tile: TILE,
+    pack,
+    prepare: no_tables,
+    rows,
+};
+
+/// Rows that share a load of activations.
+const TILE: usize = 4;
+/// Bytes of a vector.
+const LANES: usize = 32;
+/// Columns of a step: four codes in each byte of a vector.
+const STEP: usize = 4 * LANES;
+/// Steps that int16 sums survive: each adds four products of a code four times too large (at most
+/// 8) and an activation (at least -128), and 8 * 4 * 8 * -128 is just -32768.
+const FLUSH: usize = 8;
+/// How far ahead of its use the weights are asked for, in bytes.
+const AHEAD: usize = 2048;
+/// Tokens that share the unpacking of a row.
+const BATCH: usize = 4;
+/// Tiles that a batch of tokens walks before the next batch does: their weights stay in L2.
+const TILES: usize = 8;
+
+type Vector = [u8; LANES];
+/// A step of a tile: a vector for each row. Bits 2p and 2p+1 of byte i are the code of column 32p + i.
+type Step = [Vector; TILE];
+
+fn steps(cols: usize) -> usize {
+    cols.div_ceil(STEP)
+}
+
+/// Tiles of [`TILE`] rows, each of all steps.
+fn pack(trits: &Trits) -> Aligned {
+    let steps = steps(trits.cols());
+    let tiles = trits.rows().div_ceil(TILE);
+    let mut packed = Aligned::zeroed(tiles * steps * size_of::<Step>());
+    let tiles = packed.as_mut_slice::<Step>().chunks_exact_mut(steps);
+    for (i, tile) in tiles.enumerate() {
+        for n in i * TILE..trits.rows().min((i + 1) * TILE) {
+            for (step, trits) in tile.iter_mut().zip(trits.row(n).chunks(STEP)) {
+                for (plane, trits) in trits.chunks(LANES).enumerate() {
+                    for (byte, &w) in step[n % TILE].iter_mut().zip(trits) {
+                        *byte |= ((w + 1) as u8) << (2 * plane);
+                    }
+                }
+            }
+        }
+    }
+    packed
+}
+
+#[target_feature(enable = "avx2")]
+fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
+    let steps = steps(op.cols);
+    let tokens = op.quantized.tokens();
+    let tiles = &op.weights[range.start / TILE * steps * size_of::<Step>()..]
+        [..range.len().div_ceil(TILE) * steps * size_of::<Step>()];
+    let tiles: &[Step] = bytemuck::cast_slice(tiles);
+    let activations = |t| -> &[[i8; STEP]] { &op.quantized.padded(t).as_chunks().0[..steps] };
+
+    let groups = tiles
+        .chunks(TILES * steps)
+        .zip(out.chunks_mut(TILES * TILE * tokens));
+    for (tiles, out) in groups {
+        let mut t = 0;
+        while t < tokens {
+            let tiles = tiles.chunks_exact(steps).zip(out.chunks_mut(TILE * tokens));
+            if tokens - t < BATCH {
+                for (tile, out) in tiles {
+                    let sums = sum_token(tile, activations(t));
+                    for (out, sum) in out.chunks_exact_mut(tokens).zip(sums) {
+                        out[t] = sum - op.quantized.sums()[t];
+                    }
+                }
+                t += 1;
+            } else {
+                let batch: [_; BATCH] = array::from_fn(|i| activations(t + i));
+                for (tile, out) in tiles {
+                    for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
+                        let sums = sum_batch(tile, row, batch);
+                        for (i, sum) in sums.into_iter().enumerate() {
+                            out[t + i] = sum - op.quantized.sums()[t + i];
+                        }
+                    }
+                }
+                t += BATCH;
+            }
+        }
+    }
+}
+
+/// Sums of code times activation: all rows of a tile, one token.
+#[target_feature(enable = "avx2")]
+fn sum_token(tile: &[Step], q: &[[i8; STEP]]) -> [i32; TILE] {
+    let mut sums = [_mm256_setzero_si256(); TILE];
+    for (tile, q) in tile.chunks(FLUSH).zip(q.chunks(FLUSH)) {
+        let mut short = [[_mm256_setzero_si256(); 2]; TILE];
+        for (step, q) in tile.iter().zip(q) {
+            prefetch::ahead::<_, AHEAD>(step);
+            let q = planes(q);
+            for (short, vector) in short.iter_mut().zip(step) {
+                *short = add_products(*short, codes(vector), q);
+            }
+        }
+        for (sum, short) in sums.iter_mut().zip(short) {
+            *sum = widen(*sum, short);
+        }
+    }
+    horizontal(sums)
+}
+
+/// Sums of code times activation: one row of a tile, several tokens.
+#[target_feature(enable = "avx2")]
+fn sum_batch(tile: &[Step], row: usize, q: [&[[i8; STEP]]; BATCH]) -> [i32; BATCH] {
+    let mut sums = [_mm256_setzero_si256(); BATCH];
+    for (at, tile) in (0..).step_by(FLUSH).zip(tile.chunks(FLUSH)) {
+        let mut short = [[_mm256_setzero_si256(); 2]; BATCH];
+        for (step, at) in tile.iter().zip(at..) {
+            let codes = codes(&step[row]);
+            for (short, q) in short.iter_mut().zip(q) {
+                *short = add_products(*short, codes, planes(&q[at]));
+            }
+        }
+        for (sum, short) in sums.iter_mut().zip(short) {
+            *sum = widen(*sum, short);
+        }
+    }
+    horizontal(sums)
+}
+
+#[target_feature(enable = "avx2")]
+fn planes(q: &[i8; STEP]) -> [__m256i; 4] {
+    bytemuck::cast(*q)
+}
+
+/// The codes of four times 32 columns; those of the second and the last are left where they stand
+/// in the byte, and so are four times as large: an addition at the end costs less than two shifts
+/// here.
+#[target_feature(enable = "avx2")]
+fn codes(vector: &Vector) -> [__m256i; 4] {
+    let v: __m256i = bytemuck::cast(*vector);
+    let half = _mm256_srli_epi16::<4>(v);
+    let (once, four_times) = (_mm256_set1_epi8(3), _mm256_set1_epi8(12));
+    [
+        _mm256_and_si256(v, once),
+        _mm256_and_si256(v, four_times),
+        _mm256_and_si256(half, once),
+        _mm256_and_si256(half, four_times),
+    ]
+}
+
+/// Adds to two int16 sums: the second takes what is four times too large.
+#[target_feature(enable = "avx2")]
+fn add_products(sums: [__m256i; 2], codes: [__m256i; 4], q: [__m256i; 4]) -> [__m256i; 2] {
+    let once = _mm256_add_epi16(
+        _mm256_maddubs_epi16(codes[0], q[0]),
+        _mm256_maddubs_epi16(codes[2], q[2]),
+    );
+    let four_times = _mm256_add_epi16(
+        _mm256_maddubs_epi16(codes[1], q[1]),
+        _mm256_maddubs_epi16(codes[3], q[3]),
+    );
+    [
+        _mm256_add_epi16(sums[0], once),
+        _mm256_add_epi16(sums[1], four_times),
+    ]
+}
+
+/// Adds the two int16 sums of [`add_products`], lanes in pairs, to int32 ones.
+#[target_feature(enable = "avx2")]
+fn widen(sum: __m256i, [once, four_times]: [__m256i; 2]) -> __m256i {
+    let short = _mm256_add_epi16(once, _mm256_srai_epi16::<2>(four_times));
+    _mm256_add_epi32(sum, _mm256_madd_epi16(short, _mm256_set1_epi16(1)))
+}
+
+/// The sum of each vector's eight.
+#[target_feature(enable = "avx2")]
+fn horizontal(sums: [__m256i; 4]) -> [i32; 4] {
+    let pairs = _mm256_hadd_epi32(
+        _mm256_hadd_epi32(sums[0], sums[1]),
+        _mm256_hadd_epi32(sums[2], sums[3]),
+    );
+    bytemuck::cast(_mm_add_epi32(
+        _mm256_castsi256_si128(pairs),
+        _mm256_extracti128_si256::<1>(pairs),
+    ))
+}
