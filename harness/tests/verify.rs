@@ -282,3 +282,16 @@ fn lower_levels_of_this_machine_are_right_and_give_the_same_bits() {
         assert!(text.contains(&same), "{isa}: {text}");
     }
 }
+
+/// A model whose context ends with the last golden token that is fed in.
+#[test]
+fn a_context_without_a_position_to_spare_is_enough() {
+    let folder = changed_copy(|folder| {
+        let path = folder.join("config.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        config["max_position_embeddings"] = (61 + 32 - 1).into();
+        std::fs::write(path, config.to_string()).unwrap();
+    });
+    let verification = verify_folder(folder.path()).unwrap();
+    assert!(verification.all_right());
+}
