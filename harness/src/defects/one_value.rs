@@ -86,7 +86,7 @@ mod tests {
         let weights = random.trits(6 * 64);
         let trits = Trits::new(6, 64, weights.clone()).unwrap();
         let kernel = Kernel::new(&ONE_VALUE).unwrap();
-        let mut sums = |q: &[i8]| {
+        let sums = |q: &[i8]| {
             let mut input = Input::default();
             input.set(q, 64);
             input.prepare(kernel);

@@ -33,6 +33,10 @@ pub static SIGNS_OF_WEIGHTS: Spec = Spec::portable(
 );
 
 /// `127 * sum w sg(q)`: the lookup goes by the activations' sign bits, each worth the absmax.
+///
+/// The signs are those of the int8 values, since a kernel sees no others: a small negative
+/// activation that was rounded to 0 counts as positive here. [`error`](super::error) has the
+/// formula on the activations themselves.
 pub static SIGNS_OF_ACTIVATIONS: Spec = Spec::portable(
     "defect-signs-of-activations",
     "sums of four weights, looked up by the signs of their activations",

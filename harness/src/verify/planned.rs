@@ -322,7 +322,7 @@ impl Plan {
         if !self.aligned {
             random.trits(n * k)
         } else if name.contains("down_proj") {
-            let sign = |row: usize| if row % 3 == 0 { -1 } else { 1 };
+            let sign = |row: usize| if row.is_multiple_of(3) { -1 } else { 1 };
             (0..n * k).map(|i| sign(i / k)).collect()
         } else {
             random.trits(k).repeat(n)
