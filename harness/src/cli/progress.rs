@@ -6,6 +6,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::shows_progress;
 
+/// A stage of known length: how much is done, and how long the rest will take at this pace.
+const COUNTED: &str = "{spinner} {wide_msg} {bar:24} {pos}/{len}  {elapsed}, about {eta} left";
+/// A stage of unknown length.
+const OPEN: &str = "{spinner} {wide_msg} {elapsed}";
+
 /// Progress of one command.
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -16,21 +21,20 @@ impl Progress {
     pub fn new() -> Self {
         let bar = shows_progress().then(|| {
             let bar = ProgressBar::new(0);
-            let style = "{spinner} {wide_msg} {bar:24} {pos}/{len} {elapsed} (left: {eta})";
-            bar.set_style(
-                ProgressStyle::with_template(style)
-                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
         Self { bar }
     }
 
-    /// Begins a stage of `steps` steps.
+    /// Begins a stage of `steps` steps; 0 where their number is unknown.
     pub fn stage(&self, title: &str, steps: usize) {
         match &self.bar {
             Some(bar) => {
+                let template = if steps == 0 { OPEN } else { COUNTED };
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style);
+                }
                 bar.reset();
                 bar.set_length(steps as u64);
                 bar.set_message(title.to_owned());
