@@ -119,6 +119,7 @@ pub fn measure(
     };
     let source = ModelSource::open(&common.model)?;
     let machine = Machine::detect();
+    fits(source.source().config(), &machine, common.quick)?;
     let started = run::rfc3339(SystemTime::now());
     let dir = common.out.clone().unwrap_or_else(|| {
         Path::new("runs").join(
@@ -237,6 +238,24 @@ pub fn measure(
     } else {
         Exit::WrongAnswers
     })
+}
+
+/// Refuses a model that this machine has no memory for, before an hour is spent on finding out.
+///
+/// The ladder holds the model packed for up to three kernels, the short form for one.
+fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
+    let kernels = if quick { 1 } else { 3 };
+    let vocabulary = (config.vocab_size * config.hidden_size) as u64;
+    let ternary = super::summaries::weights(config) - vocabulary;
+    let needed = kernels * ternary / 4 + 4 * vocabulary;
+    match machine.memory.available {
+        Some(available) if available < needed => Err(Failure::could_not_run(format!(
+            "the model needs about {:.1} GB of memory here and {:.1} GB are available; name a smaller one with --model (or give --quick, which needs less)",
+            needed as f64 * 1e-9,
+            available as f64 * 1e-9
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The run folder, new or to be gone on with.

@@ -93,21 +93,21 @@ pub fn run(
     })
 }
 
-/// The gain was hidden if it is smaller with the defects than without.
+/// The gain was hidden if less than half of it shows with the defects in place.
 fn was_masked(bottom: &Estimate, top: &Estimate) -> Verdict {
     let gains = format!(
-        "{:.2}x at the bottom, {:.2}x at the top",
+        "{:.2}x with the defects, {:.2}x without",
         bottom.value, top.value
     );
-    if bottom.high < top.low {
+    if bottom.high - 1.0 < 0.5 * (top.low - 1.0) {
         Verdict::Confirmed
-    } else if bottom.low > top.high {
+    } else if bottom.low - 1.0 >= 0.5 * (top.high - 1.0) {
         Verdict::Refuted {
             by: format!("{gains}: the defects did not hide it"),
         }
     } else {
         Verdict::NotMeasurable {
-            why: format!("{gains}: the intervals overlap"),
+            why: format!("{gains}: the intervals are too wide to tell"),
         }
     }
 }
@@ -181,4 +181,34 @@ fn off_and_on(
         samples,
         verdict,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gain(value: f64, low: f64, high: f64) -> Estimate {
+        Estimate {
+            value,
+            low,
+            high,
+            level: 0.95,
+            blocks: 9,
+        }
+    }
+
+    #[test]
+    fn a_gain_is_hidden_when_less_than_half_of_it_shows() {
+        let top = gain(2.0, 1.9, 2.1);
+        assert_eq!(was_masked(&gain(1.1, 1.0, 1.2), &top), Verdict::Confirmed);
+        let seen = was_masked(&gain(1.9, 1.8, 2.0), &top);
+        assert!(matches!(seen, Verdict::Refuted { .. }), "{seen:?}");
+        let open = was_masked(&gain(1.5, 1.2, 1.8), &top);
+        assert!(matches!(open, Verdict::NotMeasurable { .. }), "{open:?}");
+    }
+
+    #[test]
+    fn the_small_model_is_a_model() {
+        quarter().unwrap().check().unwrap();
+    }
 }
