@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use crate::Error;
 use crate::float;
 use crate::ops;
 use crate::threads::{Scheduler, Work};
@@ -17,13 +18,24 @@ pub struct LayerCache {
 
 impl LayerCache {
     /// Room for `capacity` positions of `kv_heads` heads. The memory is touched as it fills.
-    pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> Self {
-        let len = kv_heads * capacity * head_dim;
-        Self {
-            keys: vec![0.0; len],
-            values: vec![0.0; len],
-            capacity,
-            head_dim,
+    ///
+    /// # Errors
+    /// When there can't be so much.
+    pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> Result<Self, Error> {
+        let zeroed = || {
+            let len = kv_heads.checked_mul(head_dim)?.checked_mul(capacity)?;
+            bytemuck::allocation::try_zeroed_vec(len).ok()
+        };
+        match (zeroed(), zeroed()) {
+            (Some(keys), Some(values)) => Ok(Self {
+                keys,
+                values,
+                capacity,
+                head_dim,
+            }),
+            _ => Err(Error::CacheMemory {
+                positions: capacity,
+            }),
         }
     }
 

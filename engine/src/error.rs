@@ -53,6 +53,12 @@ pub enum Error {
         /// Whose limit it is.
         what: &'static str,
     },
+    /// The KV cache does not fit into memory.
+    #[error("there is no memory for a KV cache of {positions} positions; ask for fewer")]
+    CacheMemory {
+        /// Positions asked for.
+        positions: usize,
+    },
     /// A NaN or infinity reached a quantiser.
     #[error("layer {layer}, input of {}: {source}", .linear.name())]
     NonFinite {

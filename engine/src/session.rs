@@ -88,7 +88,8 @@ impl<'m> Session<'m> {
     /// A session with room for `capacity` positions.
     ///
     /// # Errors
-    /// When `capacity` is 0 or above the model's `max_position_embeddings`.
+    /// When `capacity` is 0 or above the model's `max_position_embeddings`, or there is no memory
+    /// for so many positions.
     pub fn new(
         model: &'m Model,
         scheduler: &'m dyn Scheduler,
@@ -110,7 +111,11 @@ impl<'m> Session<'m> {
             scheduler,
             capacity,
             position: 0,
-            caches: model.layers().iter().map(|_| cache()).collect(),
+            caches: model
+                .layers()
+                .iter()
+                .map(|_| cache())
+                .collect::<Result<_, _>>()?,
             scratch: Scratch::default(),
             logits: vec![0.0; config.vocab_size],
         })
