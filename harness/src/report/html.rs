@@ -266,7 +266,7 @@ fn table(table: &Table, class: &str) -> Markup {
 fn prose(text: &str) -> Markup {
     let pieces: Vec<&str> = text.split('`').collect();
     // An even number of pieces: a backtick has no partner.
-    if pieces.len() % 2 == 0 {
+    if pieces.len().is_multiple_of(2) {
         return html! { (Words(text)) };
     }
     html! {
