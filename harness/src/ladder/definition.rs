@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::run::Knob;
+
 /// The built-in ladder: the three fixes of the reports.
 const THREE_FIXES: &str = include_str!("../../ladders/three-fixes.toml");
 
@@ -100,14 +102,24 @@ impl Change {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// The knobs that are turned.
+    pub fn knobs(&self) -> Vec<Knob> {
         let Self {
             dispatch,
             kernel,
             scheduler,
             cache,
         } = self;
-        dispatch.is_none() && kernel.is_none() && scheduler.is_none() && cache.is_none()
+        let turned = [
+            (Knob::Dispatch, dispatch.is_some()),
+            (Knob::Kernel, kernel.is_some()),
+            (Knob::Scheduler, scheduler.is_some()),
+            (Knob::Cache, cache.is_some()),
+        ];
+        turned
+            .into_iter()
+            .filter_map(|(knob, turned)| turned.then_some(knob))
+            .collect()
     }
 }
 
@@ -238,7 +250,7 @@ impl Definition {
                     "step {id:?}: each step needs an id of its own, and not \"original\""
                 ));
             }
-            if step.set.is_empty() {
+            if step.set.knobs().is_empty() {
                 return Err(format!(
                     "step {id:?}: `set` turns no knob; a step changes something"
                 ));

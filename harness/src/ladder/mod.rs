@@ -92,8 +92,11 @@ pub fn run(
     let steps = definition.steps.len();
     let schedulers = Schedulers::start(plan.threads)?;
     let mut named: Vec<(String, State)> = vec![("original".into(), definition.original.clone())];
+    // A setup is named after the first state that comes down to it: a rung, where there is one.
     for (i, s) in definition.steps.iter().enumerate() {
         named.push((s.id.clone(), definition.state_after(i + 1)));
+    }
+    for (i, s) in definition.steps.iter().enumerate() {
         named.push((format!("{} alone", s.id), definition.alone(i)));
         named.push((format!("all but {}", s.id), definition.without(i)));
     }
@@ -352,6 +355,7 @@ impl Scribe<'_, '_, '_> {
             why: step.why.clone(),
             claim: step.claim.as_ref().map(run_claim),
             prediction: step.prediction.clone(),
+            knobs: step.set.knobs(),
             compared_with,
             comparison,
         })
@@ -362,10 +366,7 @@ impl Scribe<'_, '_, '_> {
         let claim = self.plan.definition.steps[i].claim.as_ref();
         let (from, to) = (self.contestant(before)?, self.contestant(after)?);
         if from.setup == to.setup {
-            return Ok(Comparison::NotRun {
-                why: "it changes nothing here: both states run the same kernel and scheduler"
-                    .into(),
-            });
+            return Ok(Comparison::NoEffect);
         }
         match (&from.outcome, &to.outcome) {
             (_, Err(error)) => Ok(Comparison::Wrong {
@@ -488,5 +489,6 @@ fn run_claim(claim: &definition::Claim) -> run::Claim {
         text: claim.text.clone(),
         low: claim.low,
         high: claim.high,
+        error_below: claim.error_below,
     }
 }

@@ -90,7 +90,7 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         h2 { "The ladder, one fix at a time" }
         (figures(&["before_after", "cumulative", "isolated"])?)
         (section(&run.ladder, |l| vec![
-            Shown::cards(tables::rungs(l)).wide(),
+            Shown::cards(tables::rungs(run, l)).wide(),
             Shown::cards(tables::isolated(l)),
         ]))
 
@@ -102,7 +102,9 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
 
         h2 { "How far from the limit" }
         (figures(&["parts", "roofline", "scaling"])?)
-        (section(&run.profiles, |p| vec![Shown::plain(tables::profiles(p))]))
+        (section(&run.profiles, |p| vec![
+            Shown::plain(tables::profiles(p)).folded("Time by part in every state".into()),
+        ]))
         (section(&run.products, |p| vec![Shown::plain(tables::products(p)).wide()]))
         (section(&run.yardsticks, |y| vec![Shown::plain(tables::yardsticks(y))]))
         (section(&run.scaling, |s| vec![Shown::plain(tables::scaling(s)).wide()]))
@@ -226,6 +228,16 @@ fn panel(shown: &Shown) -> Markup {
     }
 }
 
+/// Right for figures; and where a figure can't be, so that a card can leave it out.
+fn class_of(kind: Kind, cell: &Cell) -> Option<&'static str> {
+    match (kind != Kind::Text, matches!(cell, Cell::Instead(_))) {
+        (true, true) => Some("r instead"),
+        (true, false) => Some("r"),
+        (false, true) => Some("instead"),
+        (false, false) => None,
+    }
+}
+
 fn table(table: &Table, class: &str) -> Markup {
     let align = |kind: Kind| (kind != Kind::Text).then_some("r");
     html! {
@@ -237,7 +249,7 @@ fn table(table: &Table, class: &str) -> Markup {
             tbody {
                 @for row in &table.rows { tr {
                     @for (column, cell) in table.columns.iter().zip(row) {
-                        td class=[align(column.kind)] data-h=(column.head) data-v=[cell.sort_key()] {
+                        td class=[class_of(column.kind, cell)] data-h=(column.head) data-v=[cell.sort_key()] {
                             (value(cell))
                         }
                     }
@@ -250,10 +262,25 @@ fn table(table: &Table, class: &str) -> Markup {
     }
 }
 
+/// Text in which names stand between backticks.
+fn prose(text: &str) -> Markup {
+    let pieces: Vec<&str> = text.split('`').collect();
+    // An even number of pieces: a backtick has no partner.
+    if pieces.len().is_multiple_of(2) {
+        return html! { (Words(text)) };
+    }
+    html! {
+        @for (i, piece) in pieces.iter().enumerate() {
+            @if i % 2 == 1 { code { (Words(piece)) } } @else { (Words(piece)) }
+        }
+    }
+}
+
 fn value(cell: &Cell) -> Markup {
     html! {
         @match cell {
             Cell::Code(text) => code { (Words(text)) },
+            Cell::Lines(facts) => { @for fact in facts { span.line { (Words(fact)) " " } } },
             Cell::Estimate(e) => {
                 (wording::number(e.value)) " " span.interval { (interval(e)) }
             },
@@ -262,11 +289,12 @@ fn value(cell: &Cell) -> Markup {
                     "[" (wording::number(*low)) ", " (wording::number(*high)) "]"
                 }
             },
+            Cell::Instead(text) => span.missing { (Words(text)) },
             Cell::Missing(why) => span.missing { (Words(&unavailable(why))) },
             Cell::Verdict(mark, words) => {
                 @let (word, rest) = words.split_once(": ").map_or((words.as_str(), ""), |(w, r)| (w, r));
                 span class={"word " (mark.class())} { (mark.sign()) " " (Words(word)) }
-                @if !rest.is_empty() { " " (Words(rest)) }
+                @if !rest.is_empty() { " " (prose(rest)) }
             },
             other => (Words(&other.text())),
         }

@@ -4,8 +4,11 @@
 //! same `run.json` gives the same bytes on every machine.
 
 mod chart;
+mod finding;
 mod html;
+mod limit;
 mod markdown;
+mod pages;
 mod summary;
 mod table;
 mod tables;
@@ -52,14 +55,21 @@ pub struct Document {
 
 /// Renders every file of the run in `dir` from its `run.json` and writes them beside it.
 ///
-/// Returns the paths written, `index.html` first.
+/// Charts and tables of an earlier rendering that this one does not write are removed, so that no
+/// old figure stays; any other file stays. Returns the paths written, `index.html` first.
 ///
 /// # Errors
-/// `run.json` is missing, corrupt or of another schema; a file can't be written.
+/// `run.json` is missing, corrupt or of another schema; a file can't be written or removed.
 pub fn render(dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let run = run::read(dir)?;
     let mut written = Vec::new();
-    for document in documents(&run)? {
+    let documents = documents(&run)?;
+    for name in names() {
+        if documents.iter().all(|d| d.path != name) {
+            remove(&dir.join(name))?;
+        }
+    }
+    for document in documents {
         let path = dir.join(&document.path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|e| RunError::io("create the folder", parent, e))?;
@@ -68,6 +78,21 @@ pub fn render(dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
         written.push(path);
     }
     Ok(written)
+}
+
+/// Paths of all charts and tables that a rendering can write.
+fn names() -> impl Iterator<Item = String> {
+    let charts = chart::NAMES
+        .iter()
+        .flat_map(|name| ["svg", "png"].map(|ending| format!("charts/{name}.{ending}")));
+    charts.chain(tables::NAMES.iter().map(|name| format!("csv/{name}.csv")))
+}
+
+fn remove(path: &Path) -> Result<(), RunError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(RunError::io("remove", path, e)),
+        _ => Ok(()),
+    }
 }
 
 /// Every file of the report, `index.html` first.
@@ -80,10 +105,10 @@ pub fn documents(run: &Run) -> Result<Vec<Document>, ReportError> {
     let mut out = Vec::new();
     let mut add = |path: String, bytes: Vec<u8>| out.push(Document { path, bytes });
     add("index.html".into(), html::page(run, &charts)?.into_bytes());
-    add("report.md".into(), markdown::report(run).into_bytes());
+    add("report.md".into(), pages::report(run).into_bytes());
     add(
         "PERFORMANCE_FIX_LOG.md".into(),
-        markdown::fix_log(run).into_bytes(),
+        pages::fix_log(run).into_bytes(),
     );
     add("VALIDATION.md".into(), validation::sheet(run).into_bytes());
     for table in &tables {

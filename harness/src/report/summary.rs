@@ -1,12 +1,11 @@
 //! The five answers that a reader wants first.
 
-use super::tables::masking_finding;
+use super::finding::{self, Mark};
+use super::limit::{self, Reach};
 use super::wording::{
-    self, Finding, Mark, NBSP, bytes, count, number, or_why, percent, plural, times, unavailable,
+    self, NBSP, bytes, count, number, or_why, percent, plural, times, unavailable,
 };
-use crate::run::{
-    CheckStatus, Comparison, DefectOutcome, Estimate, Figures, Ladder, Measured, Run,
-};
+use crate::run::{CheckStatus, Comparison, DefectOutcome, Estimate, Measured, Run};
 
 /// One answer.
 pub struct Answer {
@@ -23,33 +22,6 @@ pub struct Answer {
 /// Right, fast, how far from the limit, which claims held, on what machine.
 pub fn answers(run: &Run) -> [Answer; 5] {
     [right(run), fast(run), limit(run), claims(run), machine(run)]
-}
-
-/// The state with every fix: the last step's after.
-pub fn top(ladder: &Ladder) -> Option<&Figures> {
-    ladder.rungs.last().and_then(|s| s.comparison.after())
-}
-
-/// The original: the first step's before.
-pub fn bottom(ladder: &Ladder) -> Option<&Figures> {
-    ladder.rungs.first().and_then(|s| s.comparison.before())
-}
-
-/// Every finding of the ladder, with the name of what it is about.
-fn findings(ladder: &Ladder) -> Vec<(&str, Finding)> {
-    let steps = ladder
-        .rungs
-        .iter()
-        .map(|s| (s.id.as_str(), Finding::of_comparison(&s.comparison)));
-    let masking = ladder
-        .masking
-        .get()
-        .map(|m| (m.feature.as_str(), masking_finding(m)));
-    let targets = ladder
-        .targets
-        .iter()
-        .map(|t| (t.id.as_str(), Finding::of_target(t)));
-    steps.chain(masking).chain(targets).collect()
 }
 
 fn right(run: &Run) -> Answer {
@@ -126,7 +98,7 @@ fn fast(run: &Run) -> Answer {
         Measured::Is(ladder) => ladder,
         Measured::Unavailable(why) => return nothing(unavailable(why)),
     };
-    let Some(top) = top(ladder) else {
+    let Some(top) = ladder.top() else {
         return nothing("the last step has no time, since its answers are not right".into());
     };
     let e = &top.token_s;
@@ -136,22 +108,27 @@ fn fast(run: &Run) -> Answer {
         plural(top.threads, "thread"),
         wording::sureness(e)
     );
-    if let Some(bottom) = bottom(ladder) {
+    if let Some(bottom) = ladder.original() {
         detail += &format!(
             "; {} the original's {}{NBSP}token/s",
             times(e.value / bottom.token_s.value),
             number(bottom.token_s.value)
         );
     }
-    if let Some(m) = run.model.get().filter(|m| m.layers_run < m.layers_in_shape) {
-        detail += &format!("; {} of {} layers", m.layers_run, m.layers_in_shape);
-    }
+    let on = cut(run).map_or_else(String::new, |cut| format!(" on {cut}"));
     Answer {
         question,
         mark: Mark::Plain,
-        headline: format!("{}{NBSP}token/s", number(e.value)),
+        headline: format!("{}{NBSP}token/s{on}", number(e.value)),
         detail,
     }
+}
+
+/// `3 of 30 layers`, when not all layers of the shape ran.
+pub fn cut(run: &Run) -> Option<String> {
+    let m = run.model.get()?;
+    (m.layers_run < m.layers_in_shape)
+        .then(|| format!("{} of {} layers", m.layers_run, m.layers_in_shape))
 }
 
 /// That fewer layers ran than the shape has, if so.
@@ -167,20 +144,32 @@ pub fn cut_model(run: &Run) -> Option<String> {
 
 fn limit(run: &Run) -> Answer {
     let question = "How far from the limit?";
-    let nothing = |why: String| Answer {
-        question,
-        mark: Mark::Unknown,
-        headline: "not measured".into(),
-        detail: why,
-    };
-    let top = match run.ladder.as_ref().map(top) {
+    match whole_token(run) {
+        Ok((headline, detail)) => Answer {
+            question,
+            mark: Mark::Plain,
+            headline,
+            detail,
+        },
+        Err(why) => products(run, &why).unwrap_or(Answer {
+            question,
+            mark: Mark::Unknown,
+            headline: "not measured".into(),
+            detail: why,
+        }),
+    }
+}
+
+/// The whole token against the read bandwidth, or why it can't be held against it.
+fn whole_token(run: &Run) -> Result<(String, String), String> {
+    let top = match run.ladder.as_ref().map(|l| l.top()) {
         Measured::Is(Some(top)) => top,
-        Measured::Is(None) => return nothing("the last step has no time".into()),
-        Measured::Unavailable(why) => return nothing(unavailable(&why)),
+        Measured::Is(None) => return Err("the last step has no time".into()),
+        Measured::Unavailable(why) => return Err(unavailable(&why)),
     };
     let share = match &top.percent_of_bandwidth {
         Measured::Is(share) => *share,
-        Measured::Unavailable(why) => return nothing(unavailable(why)),
+        Measured::Unavailable(why) => return Err(unavailable(why)),
     };
     let roof: Option<&Estimate> = run.yardsticks.get().and_then(|y| y.bandwidth(top.threads));
     let roof = match roof {
@@ -192,12 +181,26 @@ fn limit(run: &Run) -> Answer {
         or_why(&top.gb_s, |&x| format!("{}{NBSP}GB/s", number(x))),
         plural(top.threads, "thread")
     );
-    Answer {
-        question,
+    Ok((format!("{} of read bandwidth", percent(share)), detail))
+}
+
+/// The products on their own, where the whole token can't be judged.
+fn products(run: &Run, why_not_the_token: &str) -> Option<Answer> {
+    let reaches = limit::reaches(run.products.get()?, run.yardsticks.get()?);
+    let most = reaches.last()?;
+    let all =
+        |words: fn(&Reach) -> String| reaches.iter().map(words).collect::<Vec<_>>().join(", ");
+    Some(Answer {
+        question: "How far from the limit?",
         mark: Mark::Plain,
-        headline: format!("{} of read bandwidth", percent(share)),
-        detail,
-    }
+        headline: format!("products at {} of read bandwidth", most.share()),
+        detail: format!(
+            "{} ({}, each product on its own); the bandwidth in this run: {}. Whole token: {why_not_the_token}",
+            all(Reach::words),
+            most.kernel,
+            all(Reach::roof),
+        ),
+    })
 }
 
 fn claims(run: &Run) -> Answer {
@@ -213,26 +216,48 @@ fn claims(run: &Run) -> Answer {
             };
         }
     };
-    let findings = findings(ladder);
-    let of = |mark: Mark| findings.iter().filter(|(_, f)| f.mark == mark).count();
-    let (held, broken, unknown) = (of(Mark::Held), of(Mark::Broken), of(Mark::Unknown));
-    let names: Vec<String> = findings
-        .iter()
-        .filter(|(_, f)| f.mark != Mark::Plain)
-        .map(|(name, f)| format!("{}{NBSP}{name}", f.mark.sign()))
+    let judged: Vec<_> = finding::judged(ladder)
+        .into_iter()
+        .filter(|j| j.claimed.is_some())
         .collect();
+    let names = |mark: Mark| -> Vec<&str> {
+        let of = judged.iter().filter(|j| j.finding.mark == mark);
+        of.map(|j| j.name.as_str()).collect()
+    };
+    let (held, broken, unknown) = (names(Mark::Held), names(Mark::Broken), names(Mark::Unknown));
+    let mut detail: Vec<String> = [
+        (Mark::Held, "confirmed", &held),
+        (Mark::Broken, "refuted or wrong", &broken),
+        (Mark::Unknown, "not measurable here", &unknown),
+    ]
+    .into_iter()
+    .filter(|(_, _, names)| !names.is_empty())
+    .map(|(mark, word, names)| format!("{}{NBSP}{word}: {}", mark.sign(), names.join(", ")))
+    .collect();
+    let wrong = ladder
+        .rungs
+        .iter()
+        .filter(|s| matches!(s.comparison, Comparison::Wrong { .. }))
+        .count();
+    if wrong > 0 {
+        detail.push(format!(
+            "{wrong} of {} answer wrongly in their place",
+            plural(ladder.rungs.len(), "step")
+        ));
+    }
     Answer {
         question,
-        mark: match (held, broken, unknown) {
+        mark: match (held.len(), broken.len(), unknown.len()) {
             (_, 1.., _) => Mark::Broken,
             (1.., 0, 0) => Mark::Held,
             _ => Mark::Unknown,
         },
-        headline: format!("{held} of {}", held + broken + unknown),
-        detail: format!(
-            "{}. {broken} refuted or wrong, {unknown} not measurable",
-            names.join(", ")
+        headline: format!(
+            "{} of {}",
+            held.len(),
+            held.len() + broken.len() + unknown.len()
         ),
+        detail: detail.join("; "),
     }
 }
 
@@ -244,11 +269,7 @@ fn machine(run: &Run) -> Answer {
                 "{} of {} usable; {}; {} memory; class {}",
                 m.allowed_cpus,
                 plural(m.cpus, "logical processor"),
-                if m.isa.is_empty() {
-                    "no SIMD".into()
-                } else {
-                    m.isa.join(", ")
-                },
+                isa_level(&m.isa),
                 or_why(&m.memory_bytes, |&b| bytes(b)),
                 m.class
             );
@@ -268,6 +289,31 @@ fn machine(run: &Run) -> Answer {
             headline: "unknown".into(),
             detail: unavailable(why),
         },
+    }
+}
+
+/// The highest instruction set of the list, with what speeds up int8 products there; the whole list
+/// is among the facts.
+fn isa_level(isa: &[String]) -> String {
+    let has = |name: &str| isa.iter().any(|i| i == name);
+    if has("avx512f") {
+        let extras: Vec<&str> = ["vbmi", "vnni"]
+            .into_iter()
+            .filter(|extra| has(&format!("avx512{extra}")))
+            .collect();
+        match extras.as_slice() {
+            [] => "avx512".into(),
+            extras => format!("avx512-{}", extras.join("/")),
+        }
+    } else if has("avx2") {
+        if has("avxvnni") {
+            "avx2, avxvnni"
+        } else {
+            "avx2"
+        }
+        .into()
+    } else {
+        isa.last().cloned().unwrap_or_else(|| "no SIMD".into())
     }
 }
 

@@ -1,6 +1,8 @@
 //! A table, once: the page, the Markdown and the CSV show the same cells.
 
-use super::wording::{self, Mark};
+use super::finding::Mark;
+use super::markdown;
+use super::wording;
 use crate::run::{Estimate, Measured};
 
 /// What a column holds. It decides alignment, sorting and how many CSV columns there are.
@@ -30,6 +32,8 @@ pub struct Column {
 pub enum Cell {
     /// Words.
     Text(String),
+    /// Facts, one a line where there is room for lines.
+    Lines(Vec<String>),
     /// A name of something in code.
     Code(String),
     /// A number, in the column's unit.
@@ -42,6 +46,8 @@ pub enum Cell {
     Projected(f64, f64, f64),
     /// There is no value: why.
     Missing(String),
+    /// What stands where a value would, where none can be.
+    Instead(String),
     /// A verdict: how it went, and the words.
     Verdict(Mark, String),
 }
@@ -77,7 +83,8 @@ impl Cell {
     /// The cell in one line.
     pub fn text(&self) -> String {
         match self {
-            Self::Text(text) | Self::Code(text) => text.clone(),
+            Self::Text(text) | Self::Code(text) | Self::Instead(text) => text.clone(),
+            Self::Lines(facts) => facts.join("; "),
             Self::Number(x) => wording::number(*x),
             Self::Count(n) => n.to_string(),
             Self::Estimate(e) => format!("{} {}", wording::number(e.value), interval(e)),
@@ -186,7 +193,7 @@ impl Table {
     pub fn markdown(&self) -> String {
         let mut out = String::from("|");
         for c in &self.columns {
-            out += &format!(" {} |", markdown_cell(c.head));
+            out += &format!(" {} |", markdown::line(c.head));
         }
         out += "\n|";
         for c in &self.columns {
@@ -200,7 +207,7 @@ impl Table {
         for row in &self.rows {
             out += "|";
             for cell in row {
-                out += &format!(" {} |", markdown_cell(&cell.text()));
+                out += &format!(" {} |", markdown::line(&cell.text()));
             }
             out += "\n";
         }
@@ -235,26 +242,4 @@ pub fn csv_rows(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec
         write(&mut lines, &row);
     }
     finish(lines)
-}
-
-/// `text` with Markdown's own characters made literal.
-pub fn markdown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in wording::printable(text).chars() {
-        match c {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' => {
-                out.push('\\');
-                out.push(c);
-            }
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-fn markdown_cell(text: &str) -> String {
-    markdown(text).replace('\n', " ")
 }

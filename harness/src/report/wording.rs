@@ -2,7 +2,7 @@
 //!
 //! Nothing here depends on the machine: no locale, no clock, no libm.
 
-use crate::run::{Claim, Comparison, Estimate, Measured, Target, Verdict, WrongAnswer};
+use crate::run::{Claim, Estimate, Measured, WrongAnswer};
 
 /// A no-break space, between a number and its unit.
 pub const NBSP: char = '\u{a0}';
@@ -94,6 +94,9 @@ pub fn plural(n: usize, noun: &str) -> String {
 
 /// How sure an estimate is: `95 % interval 5.71 to 5.93, 240 blocks`.
 pub fn sureness(e: &Estimate) -> String {
+    if e.blocks <= 1 && e.low == e.high {
+        return "one observation, no interval".into();
+    }
     // Three digits and more are kept for high levels: 99.9 % is not 100 %.
     let level = significant(e.level * 100.0, 5);
     let level = level.trim_end_matches('0').trim_end_matches('.');
@@ -124,6 +127,11 @@ pub fn claimed(claim: &Claim) -> String {
     }
 }
 
+/// A limit that people wrote, as a fraction: 0.001 as `0.1 %`.
+pub fn limit(x: f64) -> String {
+    format!("{}{NBSP}%", round(100.0 * x))
+}
+
 /// `unavailable: why`.
 pub fn unavailable(why: &str) -> String {
     format!("unavailable: {why}")
@@ -148,119 +156,6 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// How a verdict is to be coloured and ticked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// It holds.
-    Held,
-    /// It does not.
-    Broken,
-    /// It is not known.
-    Unknown,
-    /// There is nothing to hold.
-    Plain,
-}
-
-impl Mark {
-    /// The sign beside the word, so that colour is never the only carrier.
-    pub fn sign(self) -> &'static str {
-        match self {
-            Self::Held => "✓",
-            Self::Broken => "✗",
-            Self::Unknown => "?",
-            Self::Plain => "·",
-        }
-    }
-
-    /// Class name in the page.
-    pub fn class(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Broken => "broken",
-            Self::Unknown => "unknown",
-            Self::Plain => "plain",
-        }
-    }
-}
-
-/// What became of a claim, in a word and in a sentence.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finding {
-    /// How it went.
-    pub mark: Mark,
-    /// `confirmed`, `refuted`, ...
-    pub word: &'static str,
-    /// The rest, with how sure it is.
-    pub sentence: String,
-}
-
-impl Finding {
-    /// A verdict on `figure`, which is what was measured, with how sure it is.
-    pub fn of(verdict: &Verdict, figure: &str) -> Self {
-        let with_reason = |reason: &str| match figure {
-            "" => reason.to_owned(),
-            _ => format!("{reason}; {figure}"),
-        };
-        let (mark, word, sentence) = match verdict {
-            Verdict::Confirmed => (Mark::Held, "confirmed", figure.to_owned()),
-            Verdict::Refuted { by } => (Mark::Broken, "refuted", with_reason(by)),
-            Verdict::NotMeasurable { why } => (Mark::Unknown, "not measurable", with_reason(why)),
-            Verdict::NoClaim => (Mark::Plain, "no claim", figure.to_owned()),
-        };
-        Self {
-            mark,
-            word,
-            sentence,
-        }
-    }
-
-    /// A verdict on a claim about the whole set.
-    pub fn of_target(target: &Target) -> Self {
-        let figure = match (&target.figure, &target.verdict) {
-            (Measured::Is(e), _) => {
-                format!("{} ({})", with_unit(e.value, &target.unit), sureness(e))
-            }
-            // The verdict already says why.
-            (Measured::Unavailable(_), Verdict::NotMeasurable { .. }) => String::new(),
-            (Measured::Unavailable(why), _) => unavailable(why),
-        };
-        Self::of(&target.verdict, &figure)
-    }
-
-    /// What came out of a comparison.
-    pub fn of_comparison(comparison: &Comparison) -> Self {
-        match comparison {
-            Comparison::Timed {
-                speedup, verdict, ..
-            } => Self::of(
-                verdict,
-                &format!("{} ({})", times(speedup.value), sureness(speedup)),
-            ),
-            Comparison::Mended {
-                error_before,
-                verdict,
-                ..
-            } => Self::of(
-                verdict,
-                &format!(
-                    "mends answers with a {}; no speedup, since what was wrong has no time",
-                    wrong(error_before)
-                ),
-            ),
-            Comparison::Wrong { error } => Self {
-                mark: Mark::Broken,
-                word: "wrong answer",
-                sentence: format!("{}; no time", wrong(error)),
-            },
-            Comparison::NotRun { why } => Self {
-                mark: Mark::Unknown,
-                word: "not run",
-                sentence: why.clone(),
-            },
-        }
-    }
-}
-
 /// `relative error 313 % on gaussian K=2560`.
 pub fn wrong(error: &WrongAnswer) -> String {
     format!(
@@ -268,6 +163,11 @@ pub fn wrong(error: &WrongAnswer) -> String {
         fraction(error.relative_error),
         error.seen_on
     )
+}
+
+/// `wrong answers, 313 % error`.
+pub fn error_off(error: &WrongAnswer) -> String {
+    format!("wrong answers, {} error", fraction(error.relative_error))
 }
 
 #[cfg(test)]

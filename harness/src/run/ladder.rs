@@ -33,6 +33,9 @@ pub struct Claim {
     pub low: f64,
     /// Highest speedup that it names.
     pub high: f64,
+    /// Relative error that it promises to stay below, as a fraction.
+    #[serde(default)]
+    pub error_below: Option<f64>,
 }
 
 /// What became of a claim. Wrong answers and steps that did not run are not here but in
@@ -86,10 +89,27 @@ pub struct Step {
     pub claim: Option<Claim>,
     /// What was expected here before measuring.
     pub prediction: String,
+    /// What it turns; empty in runs that did not record it.
+    #[serde(default)]
+    pub knobs: Vec<Knob>,
     /// The state that it is compared with: `original`, or the id of an earlier step.
     pub compared_with: String,
     /// What came out.
     pub comparison: Comparison,
+}
+
+/// What a step can turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Knob {
+    /// How a kernel is selected.
+    Dispatch,
+    /// What a working dispatch selects.
+    Kernel,
+    /// How rows are spread over threads.
+    Scheduler,
+    /// Whether keys and values of earlier tokens are kept.
+    Cache,
 }
 
 /// One step away from its place in the ladder.
@@ -137,6 +157,8 @@ pub enum Comparison {
         /// What is wrong.
         error: WrongAnswer,
     },
+    /// Both sides run the same kernel and scheduler, so there is nothing to compare.
+    NoEffect,
     /// It was not run.
     NotRun {
         /// Why.
@@ -149,7 +171,7 @@ impl Comparison {
     pub fn after(&self) -> Option<&Figures> {
         match self {
             Self::Timed { after, .. } | Self::Mended { after, .. } => Some(after),
-            Self::Wrong { .. } | Self::NotRun { .. } => None,
+            Self::Wrong { .. } | Self::NoEffect | Self::NotRun { .. } => None,
         }
     }
 

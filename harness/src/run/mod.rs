@@ -9,6 +9,7 @@
 
 mod correctness;
 mod error;
+mod finding;
 mod ladder;
 mod machine;
 mod measured;
@@ -17,8 +18,9 @@ mod store;
 
 pub use correctness::{Check, CheckStatus, Checks, Defect, DefectError, DefectOutcome};
 pub use error::RunError;
+pub use finding::{Decision, ErrorBound, Setting, StepFinding};
 pub use ladder::{
-    Block, Claim, Comparison, Figures, Isolated, Ladder, Masking, Step, Target, Verdict,
+    Block, Claim, Comparison, Figures, Isolated, Knob, Ladder, Masking, Step, Target, Verdict,
     WrongAnswer,
 };
 pub use machine::{

@@ -2,7 +2,7 @@
 
 use bitgauge::run::{
     Block, Check, CheckStatus, Checks, Claim, Comparison, Defect, DefectError, DefectOutcome,
-    Estimate, Figures, Isolated, KernelRow, Ladder, MachineSummary, Masking, Measured,
+    Estimate, Figures, Isolated, KernelRow, Knob, Ladder, MachineSummary, Masking, Measured,
     ModelSummary, Part, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection,
     Settings, Skipped, Step, Target, Tool, Totals, Verdict, WrongAnswer, Yardstick, Yardsticks,
 };
@@ -85,7 +85,9 @@ fn step(
             text: format!("made-up claim about {id}"),
             low,
             high,
+            error_below: None,
         }),
+        knobs: Vec::new(),
         prediction: "About as much as was claimed.".into(),
         compared_with: with.into(),
         comparison,
@@ -98,6 +100,25 @@ fn wrong(seen_on: &str) -> Comparison {
             relative_error: 3.11,
             seen_on: seen_on.into(),
         },
+    }
+}
+
+/// What the steps turn, and the error that the tables promise.
+fn annotate(ladder: &mut Ladder) {
+    let knobs = [
+        vec![Knob::Dispatch],
+        vec![Knob::Kernel],
+        vec![Knob::Kernel],
+        vec![Knob::Scheduler],
+        Vec::new(),
+    ];
+    for (step, knobs) in ladder.rungs.iter_mut().zip(knobs) {
+        step.knobs = knobs;
+    }
+    for (at, below) in [(1, 0.01), (2, 0.001)] {
+        if let Some(claim) = &mut ladder.rungs[at].claim {
+            claim.error_below = Some(below);
+        }
     }
 }
 
@@ -206,6 +227,10 @@ fn ladder() -> Ladder {
                     why: "the time was spent".into(),
                 },
             },
+            Isolated {
+                step: "published-table".into(),
+                comparison: Comparison::NoEffect,
+            },
         ],
         masking: Measured::Is(Masking {
             feature: "KV cache".into(),
@@ -213,6 +238,7 @@ fn ladder() -> Ladder {
                 text: "1.5 to 2 times faster, hidden until the products are fast".into(),
                 low: 1.5,
                 high: 2.0,
+                error_below: None,
             }),
             tokens: 50,
             at_bottom: timed(0.321, 0.333, 95.0, Verdict::NoClaim),
@@ -500,7 +526,9 @@ pub fn full_run() -> Run {
     });
     run.checks = Measured::Is(checks());
     run.defects = Measured::Is(defects());
-    run.ladder = Measured::Is(ladder());
+    let mut ladder = ladder();
+    annotate(&mut ladder);
+    run.ladder = Measured::Is(ladder);
     run.scaling = Measured::Is(scaling());
     run.profiles = Measured::Is(profiles());
     run.products = Measured::Is(products());

@@ -4,14 +4,16 @@ use super::axis::{Scale, log2};
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit};
 use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
-use crate::report::wording::{self, fraction, number, percent};
-use crate::run::{Comparison, Estimate, Ladder, Scaled, ScalingPoint};
+use crate::report::finding::no_time;
+use crate::report::wording::{self, error_off, number, percent};
+use crate::run::{Comparison, Estimate, Knob, Ladder, Scaled, ScalingPoint};
 
 const PLOT: f64 = 190.0;
 
-/// Token/s along the ladder, with the claimed curve from the same start.
-pub fn cumulative(ladder: &Ladder) -> Option<Chart> {
-    let start = ladder.rungs.first()?.comparison.before()?.token_s;
+/// Token/s along the ladder, with the claimed curve from the same start; `on` says what was cut
+/// from the model.
+pub fn cumulative(ladder: &Ladder, on: &str) -> Option<Chart> {
+    let start = ladder.original()?.token_s;
     if start.value <= 0.0 {
         return None;
     }
@@ -23,12 +25,7 @@ pub fn cumulative(ladder: &Ladder) -> Option<Chart> {
                 .map(|s| s.comparison.after().map(|f| f.token_s)),
         )
         .collect();
-    let mut claimed = vec![(start.value, start.value)];
-    for step in &ladder.rungs {
-        let (low, high) = claimed[claimed.len() - 1];
-        let factor = step.claim.as_ref().map_or((1.0, 1.0), |c| (c.low, c.high));
-        claimed.push((low * factor.0, high * factor.1));
-    }
+    let claimed = claimed_along(ladder, start.value);
     let ends = measured
         .iter()
         .flatten()
@@ -49,7 +46,8 @@ pub fn cumulative(ladder: &Ladder) -> Option<Chart> {
     let floor = first + PLOT;
     let mut p = Picture::new(floor + 42.0);
     let title = "Speed along the ladder".to_owned();
-    heading(&mut p, &title, "token/s, logarithmic; band: claimed range");
+    let unit = format!("token/s{on}, log scale; band: claimed");
+    heading(&mut p, &title, &unit);
     legend(&mut p, 58.0, &keys);
     let y = Scale::log(low * 0.9, high * 1.15, (floor, first));
     let plot_left = LEFT + 34.0;
@@ -145,11 +143,9 @@ pub fn cumulative(ladder: &Ladder) -> Option<Chart> {
             }
             None => {
                 let (short, note) = match &ladder.rungs[i - 1].comparison {
-                    Comparison::Wrong { error } => (
-                        "wrong",
-                        format!("wrong answer, {} error", fraction(error.relative_error)),
-                    ),
-                    _ => ("not run", "not run".to_owned()),
+                    Comparison::Wrong { error } => ("wrong", error_off(error)),
+                    Comparison::NoEffect => ("no effect", no_time(&Comparison::NoEffect)),
+                    other => ("not run", no_time(other)),
                 };
                 p.text(
                     short,
@@ -175,6 +171,28 @@ pub fn cumulative(ladder: &Ladder) -> Option<Chart> {
         description,
         picture: p,
     })
+}
+
+/// The claimed token/s, lowest and highest, before any step and after each.
+///
+/// Two steps that turn the same knobs are two goes at one gain: the later claim takes the place of
+/// the earlier and does not come on top of it.
+fn claimed_along(ladder: &Ladder, start: f64) -> Vec<(f64, f64)> {
+    let mut factors: Vec<(&[Knob], (f64, f64))> = Vec::new();
+    let mut out = vec![(start, start)];
+    for step in &ladder.rungs {
+        if let Some(c) = &step.claim {
+            if !step.knobs.is_empty() {
+                factors.retain(|(knobs, _)| *knobs != step.knobs.as_slice());
+            }
+            factors.push((&step.knobs, (c.low, c.high)));
+        }
+        let product = |of: fn(&(f64, f64)) -> f64| {
+            factors.iter().map(|(_, range)| of(range)).product::<f64>()
+        };
+        out.push((start * product(|r| r.0), start * product(|r| r.1)));
+    }
+    out
 }
 
 /// Efficiency by threads: measured, claimed and projected.

@@ -5,11 +5,14 @@ mod bars;
 mod curves;
 mod limits;
 mod palette;
+mod parts;
 mod picture;
+mod worth;
 
 pub use palette::dark_rules;
 
 use super::ReportError;
+use super::summary::cut;
 use crate::run::{Measured, Run};
 use picture::{Align, Picture, Type, WIDTH};
 
@@ -42,15 +45,29 @@ impl Chart {
     }
 }
 
+/// Names of all charts that this build can draw.
+pub const NAMES: [&str; 6] = [
+    "before_after",
+    "cumulative",
+    "isolated",
+    "parts",
+    "roofline",
+    "scaling",
+];
+
 /// Every chart that the run has data for, in the order of the page.
 pub fn all(run: &Run) -> Vec<Chart> {
     let ladder = run.ladder.get();
     let yardsticks = run.yardsticks.get();
+    // A cut model's token/s must not be taken for the whole one's.
+    let on = cut(run).map_or_else(String::new, |cut| format!(" on {cut}"));
     [
-        ladder.and_then(bars::before_after),
-        ladder.and_then(curves::cumulative),
-        ladder.and_then(bars::isolated),
-        run.profiles.get().and_then(|p| bars::parts(p)),
+        ladder.and_then(|l| bars::before_after(l, &on)),
+        ladder.and_then(|l| curves::cumulative(l, &on)),
+        ladder.and_then(worth::isolated),
+        run.profiles
+            .get()
+            .and_then(|p| parts::parts(p, ladder, &on)),
         match (&run.products, yardsticks) {
             (Measured::Is(p), Some(y)) => limits::roofline(p, y),
             _ => None,
