@@ -154,7 +154,7 @@ pub struct TokenProfile {
     pub utilisation: Measured<Vec<f64>>,
 }
 
-/// Watches tokens for [`WATCH`], at the place in the context where they are timed.
+/// Watches tokens for a third of a second, at the place in the context where they are timed.
 ///
 /// # Errors
 /// As the engine has them.
