@@ -81,10 +81,15 @@ const PAGE: usize = 2 << 20;
 
 /// Zeroed pages, large ones where the system grants them; `None` where it has no memory to map.
 ///
-/// The last large page is taken whole where that wastes little.
+/// The last large page is taken whole where that wastes little, or where it is the only one.
 fn pages(len: usize) -> Option<Storage> {
     let whole = len.next_multiple_of(PAGE);
-    let pages = MmapMut::map_anon(if whole - len < len / 8 { whole } else { len }).ok()?;
+    let pages = MmapMut::map_anon(if whole == PAGE || whole - len < len / 8 {
+        whole
+    } else {
+        len
+    })
+    .ok()?;
     // A refusal leaves small pages, which are right too.
     #[cfg(target_os = "linux")]
     let _ = pages.advise(memmap2::Advice::HugePage);

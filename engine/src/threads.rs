@@ -1,6 +1,7 @@
 //! How rows are spread over threads: one seam, and the pool that the engine uses.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Work to be spread: `out` holds items of `width` values each, and every item is written once.
 pub struct Work<'a> {
@@ -141,8 +142,63 @@ impl Scheduler for Pool {
 
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {
         match &self.pool {
-            Some(pool) => pool.install(body),
+            Some(pool) => run_awake(pool, body),
             None => body(),
+        }
+    }
+}
+
+/// Looks for work that a spinning worker makes before it offers its core to others.
+const SPINS: u32 = 4000;
+
+/// Runs `body` on a worker of `pool` and keeps the others awake meanwhile.
+///
+/// Between two products of a token lie a few microseconds; a worker that went to sleep in each of
+/// these gaps would take longer to wake than the gap is long.
+pub fn run_awake(pool: &rayon::ThreadPool, body: &mut (dyn FnMut() + Send)) {
+    let done = AtomicBool::new(false);
+    pool.install(|| {
+        let home = rayon::current_thread_index();
+        rayon::join(
+            || {
+                let _ends = SetOnDrop(&done);
+                body();
+            },
+            || stay_awake(pool.current_num_threads() - 1, home, &done),
+        );
+    });
+}
+
+/// Sets its flag also when what it guards panics, so that no worker spins for ever.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Keeps `workers` workers looking for work until `done`. Never on `home`, which would then wait
+/// for itself.
+fn stay_awake(workers: usize, home: Option<usize>, done: &AtomicBool) {
+    let look = || {
+        let mut idle = 0;
+        while !done.load(Ordering::Acquire) && rayon::current_thread_index() != home {
+            if rayon::yield_now() != Some(rayon::Yield::Idle) {
+                idle = 0;
+            } else if idle < SPINS {
+                idle += 1;
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    };
+    match workers {
+        0 => {}
+        1 => look(),
+        _ => {
+            rayon::join(look, || stay_awake(workers - 1, home, done));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bitgauge_engine::threads::{PoolError, Scheduler, Task, Work};
+use bitgauge_engine::threads::{PoolError, Scheduler, Task, Work, run_awake};
 
 /// Spreads rows as the first threaded version of an engine did: one task a row (or a kernel's tile
 /// of rows, the least it can be given), taken from one shared queue; a buffer for each task, from
@@ -77,7 +77,7 @@ impl Scheduler for Contended {
 
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {
         match &self.pool {
-            Some(pool) => pool.install(body),
+            Some(pool) => run_awake(pool, body),
             None => body(),
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::decoder::cases::Decode;
 use crate::exit::Failure;
+use crate::limits::YARDSTICK_SLICE;
 use crate::measure::pair::{self, Stop};
 use crate::measure::round_robin::{self, RoundRobin};
 use crate::measure::stats::{Rules, fixed_blocks_interval, range_interval};
@@ -75,7 +76,7 @@ pub fn race(
         warmup_rounds: 1,
         max_rounds,
         max_time: Duration::from_secs(3600),
-        min_slice: None,
+        min_slice: Some(YARDSTICK_SLICE),
     };
     let run = round_robin::run(&mut entrants, &schedule, &mut |p| {
         step(p.rounds, max_rounds);

@@ -51,6 +51,9 @@ pub struct Limits {
     pub products: Vec<run::Product>,
 }
 
+/// Yardsticks run this long at a time at least: a thread that has just been woken reads slowly.
+pub const YARDSTICK_SLICE: Duration = Duration::from_millis(10);
+
 /// 1, 2, 4, ... and `most` itself.
 fn thread_counts(most: usize) -> Vec<usize> {
     let mut counts: Vec<usize> = std::iter::successors(Some(1), |n| Some(2 * n))
@@ -147,7 +150,7 @@ pub fn run(
         warmup_rounds: 1,
         max_rounds,
         max_time: Duration::from_secs(3600),
-        min_slice: None,
+        min_slice: Some(YARDSTICK_SLICE),
     };
     let mut told = 0;
     let race = round_robin::run(&mut entrants, &schedule, &mut |p| {
