@@ -6,7 +6,7 @@
 //!
 //! ```compile_fail,E0451
 //! use bitgauge::measure::Verified;
-//! let unchecked = Verified { case: (), errors: todo!() };
+//! let unchecked = Verified { case: (), errors: panic!() };
 //! ```
 
 use serde::{Deserialize, Serialize};
