@@ -7,9 +7,11 @@ use super::progress::Progress;
 use crate::defects::error::{self, Formula, Spread};
 use crate::defects::zoo::{self, Bench, Outcome};
 use crate::exit::{Exit, Failure};
-use crate::fixtures::{self, Fixtures, Golden};
+use crate::fixtures::{self, Document as FixtureDocument, Fixtures, Golden};
 use crate::run::{Defect, DefectError, DefectOutcome, Measured, Range};
 use crate::verify;
+
+type GoldenFile = FixtureDocument<Golden>;
 
 /// Tokens over which an error on random data is averaged.
 const TOKENS: usize = 16;
@@ -125,14 +127,8 @@ fn document() -> Result<Document, Failure> {
         })
         .collect();
     progress.finish();
-    let golden = Golden::read(&folder.join("trained").join("golden.json"))?;
-    let prompt = golden
-        .content
-        .cases
-        .first()
-        .map(|c| c.prompt.clone())
-        .unwrap_or_default();
-    let errors = error::on_model(&golden.model_folder(), &prompt)?
+    let (_, spreads) = on_trained()?;
+    let errors = spreads
         .into_iter()
         .map(|(formula, trained)| {
             let gaussian = |k: usize| (k, error::on_gaussian(formula, k, TOKENS));
@@ -156,18 +152,7 @@ fn document() -> Result<Document, Failure> {
 /// When the trained model can't be read.
 pub fn defects() -> Result<Vec<Defect>, Failure> {
     let bench = Bench::new(Fixtures::default());
-    let golden = Golden::read(
-        &verify::default_fixtures()?
-            .join("trained")
-            .join("golden.json"),
-    )?;
-    let prompt = golden
-        .content
-        .cases
-        .first()
-        .map(|c| c.prompt.clone())
-        .unwrap_or_default();
-    let spreads = error::on_model(&golden.model_folder(), &prompt)?;
+    let (golden, spreads) = on_trained()?;
     let defect = |exhibit: zoo::Exhibit| {
         let outcome = (exhibit.run)(&bench);
         let formula = formula_of(exhibit.id);
@@ -195,6 +180,15 @@ pub fn defects() -> Result<Vec<Defect>, Failure> {
     Ok(zoo::zoo().into_iter().map(defect).collect())
 }
 
+/// The errors of the wrong tables on the trained model's own activations, and its golden file.
+fn on_trained() -> Result<(GoldenFile, Vec<(Formula, Spread)>), Failure> {
+    let trained = verify::default_fixtures()?.join("trained");
+    let golden = Golden::read(&trained.join("golden.json"))?;
+    let prompt = golden.content.cases.first().map_or(&[][..], |c| &c.prompt);
+    let spreads = error::on_model(&golden.model_folder(), prompt)?;
+    Ok((golden, spreads))
+}
+
 /// The wrong table that a row of the zoo re-enacts.
 fn formula_of(id: &str) -> Option<Formula> {
     match id {
@@ -209,7 +203,7 @@ fn formula_of(id: &str) -> Option<Formula> {
 fn errors(
     formula: Formula,
     spreads: &[(Formula, Spread)],
-    golden: &crate::fixtures::Document<Golden>,
+    golden: &GoldenFile,
 ) -> Vec<DefectError> {
     let gaussian = error::WIDTHS.into_iter().map(|k| DefectError {
         data: "gaussian".into(),

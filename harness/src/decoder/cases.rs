@@ -9,6 +9,41 @@ use bitgauge_engine::{Error, Token};
 
 use crate::measure::{self, Timed};
 
+/// Work of the engine that can fail.
+pub trait Attempt {
+    /// Does the work once.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    fn attempt(&mut self) -> Result<(), Error>;
+}
+
+/// Work of the engine as a case to be timed.
+pub struct Case<A>(pub A);
+
+impl<A: Attempt> Case<A> {
+    fn repeat(&mut self, iterations: u64) -> Result<(), Error> {
+        (0..iterations).try_for_each(|_| self.0.attempt())
+    }
+}
+
+impl<A: Attempt> Timed for Case<A> {
+    fn iterate(&mut self, iterations: u64) {
+        // A failure shows in `time`, which is what runs call.
+        let _ = self.repeat(iterations);
+    }
+
+    fn time(&mut self, iterations: u64) -> Result<Duration, measure::Failure> {
+        let start = Instant::now();
+        let result = self.repeat(iterations);
+        let time = start.elapsed();
+        match result {
+            Ok(()) => Ok(time),
+            Err(error) => Err(measure::Failure::new(error.to_string())),
+        }
+    }
+}
+
 /// Token `i` of every timed sequence.
 pub fn token(model: &Model, i: usize) -> Token {
     ((i * 7919 + 1) % model.config().vocab_size) as Token
@@ -22,7 +57,6 @@ pub struct Decode<'m> {
     session: Session<'m>,
     tokens: Vec<Token>,
     cache: bool,
-    failed: Option<Error>,
 }
 
 impl<'m> Decode<'m> {
@@ -38,7 +72,6 @@ impl<'m> Decode<'m> {
             session,
             tokens,
             cache,
-            failed: None,
         })
     }
 
@@ -57,18 +90,9 @@ impl<'m> Decode<'m> {
     }
 }
 
-impl Timed for Decode<'_> {
-    fn iterate(&mut self, iterations: u64) {
-        for _ in 0..iterations {
-            if let Err(error) = self.logits() {
-                self.failed = Some(error);
-                return;
-            }
-        }
-    }
-
-    fn time(&mut self, iterations: u64) -> Result<Duration, measure::Failure> {
-        timed(self, iterations, |s| s.failed.take())
+impl Attempt for Decode<'_> {
+    fn attempt(&mut self) -> Result<(), Error> {
+        self.logits().map(drop)
     }
 }
 
@@ -77,7 +101,6 @@ pub struct Generation<'m> {
     session: Session<'m>,
     tokens: Vec<Token>,
     cache: bool,
-    failed: Option<Error>,
 }
 
 impl<'m> Generation<'m> {
@@ -97,7 +120,6 @@ impl<'m> Generation<'m> {
             session,
             tokens,
             cache,
-            failed: None,
         })
     }
 
@@ -124,31 +146,8 @@ impl<'m> Generation<'m> {
     }
 }
 
-impl Timed for Generation<'_> {
-    fn iterate(&mut self, iterations: u64) {
-        for _ in 0..iterations {
-            if let Err(error) = self.logits() {
-                self.failed = Some(error);
-                return;
-            }
-        }
-    }
-
-    fn time(&mut self, iterations: u64) -> Result<Duration, measure::Failure> {
-        timed(self, iterations, |s| s.failed.take())
-    }
-}
-
-fn timed<T: Timed>(
-    case: &mut T,
-    iterations: u64,
-    failed: impl FnOnce(&mut T) -> Option<Error>,
-) -> Result<Duration, measure::Failure> {
-    let start = Instant::now();
-    case.iterate(iterations);
-    let time = start.elapsed();
-    match failed(case) {
-        None => Ok(time),
-        Some(error) => Err(measure::Failure::new(error.to_string())),
+impl Attempt for Generation<'_> {
+    fn attempt(&mut self) -> Result<(), Error> {
+        self.logits().map(drop)
     }
 }

@@ -7,9 +7,8 @@ use bitgauge_engine::session::{Observer, Part, Session};
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::{Error, Token};
 
-use super::cases::{CONTEXT, token};
+use super::cases::{Attempt, CONTEXT, token};
 use crate::machine;
-use crate::measure::{self, Timed};
 use crate::run::{self, Measured};
 
 /// Tokens are watched for this long at least: the kernel counts processor time in ticks.
@@ -20,7 +19,6 @@ pub struct WatchedDecode<'m> {
     session: Session<'m>,
     token: Token,
     clock: Clock,
-    failed: Option<Error>,
 }
 
 /// Seconds a token, by part, in the order in which a token first meets them.
@@ -74,7 +72,6 @@ impl<'m> WatchedDecode<'m> {
             session,
             token: token(model, CONTEXT),
             clock: Clock::default(),
-            failed: None,
         })
     }
 
@@ -123,24 +120,9 @@ impl<'m> WatchedDecode<'m> {
     }
 }
 
-impl Timed for WatchedDecode<'_> {
-    fn iterate(&mut self, iterations: u64) {
-        for _ in 0..iterations {
-            if let Err(error) = self.logits() {
-                self.failed = Some(error);
-                return;
-            }
-        }
-    }
-
-    fn time(&mut self, iterations: u64) -> Result<Duration, measure::Failure> {
-        let start = Instant::now();
-        self.iterate(iterations);
-        let time = start.elapsed();
-        match self.failed.take() {
-            None => Ok(time),
-            Some(error) => Err(measure::Failure::new(error.to_string())),
-        }
+impl Attempt for WatchedDecode<'_> {
+    fn attempt(&mut self) -> Result<(), Error> {
+        self.logits().map(drop)
     }
 }
 

@@ -13,7 +13,7 @@ use super::definition;
 use super::race::{self, Budget};
 use super::setup::{Schedulers, Setup};
 use super::{Plan, run_claim, verdict};
-use crate::decoder::cases::Generation;
+use crate::decoder::cases::{Case, Generation};
 use crate::decoder::judge::Judge;
 use crate::exit::Failure;
 use crate::run::{Comparison, Estimate, Figures, Masking, Measured, Verdict, WrongAnswer};
@@ -144,7 +144,7 @@ fn off_and_on(
             },
         });
     }
-    let (mut off, mut on) = (right.verify(off)?, right.verify(on)?);
+    let (mut off, mut on) = (right.verify(Case(off))?, right.verify(Case(on))?);
     let budget = Budget {
         race: Duration::ZERO,
         duel: Duration::from_secs(if plan.quick { 4 } else { 20 }),

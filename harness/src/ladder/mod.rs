@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source, Vocabulary};
 
-use crate::decoder::cases::Decode;
+use crate::decoder::cases::{Case, Decode};
 use crate::decoder::clock::{self, TokenProfile};
 use crate::decoder::judge::{Judge, Reference, Right};
 use crate::exit::Failure;
@@ -167,7 +167,7 @@ pub fn run(
                 match reference.timed(model, plan.source, &logits)? {
                     Err(wrong) => Err(wrong),
                     Ok(()) => {
-                        cases.push(right.verify(case)?);
+                        cases.push(right.verify(Case(case))?);
                         seconds.push(took);
                         let profile = clock::watch(model, scheduler)?;
                         let bytes = (model.ternary_bytes() + model.head_bytes()) as u64;
@@ -300,7 +300,7 @@ struct Scribe<'a, 'p, 'm> {
     plan: &'a Plan<'p>,
     contestants: &'a [Contestant],
     race: &'a Race,
-    cases: &'a mut [Verified<Decode<'m>>],
+    cases: &'a mut [Verified<Case<Decode<'m>>>],
     budget: Budget,
 }
 

@@ -12,6 +12,7 @@ use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
 use bitgauge_engine::threads::{Pool, Scheduler};
 
+use crate::decoder::cases::Case;
 use crate::decoder::clock::{WatchedDecode, watch};
 use crate::decoder::judge::Judge;
 use crate::defects::Contended;
@@ -113,7 +114,7 @@ pub fn run(
                 exit: crate::exit::Exit::WrongAnswers,
                 message: format!("kernel {}: {}", plan.kernel.spec().name(), wrong.seen_on),
             })?;
-        cases.push(right.verify(WatchedDecode::new(plan.model, &*team.scheduler)?)?);
+        cases.push(right.verify(Case(WatchedDecode::new(plan.model, &*team.scheduler)?))?);
     }
 
     let (mut naive, naive_work) = products::naive(plan)?;
@@ -223,4 +224,4 @@ fn team(model: &Model, scheduler: Box<dyn Scheduler>) -> Result<Team, Failure> {
 }
 
 type DecodeRace = RoundRobin;
-type DecodeCase<'m> = Verified<WatchedDecode<'m>>;
+type DecodeCase<'m> = Verified<Case<WatchedDecode<'m>>>;

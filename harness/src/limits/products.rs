@@ -33,7 +33,7 @@ pub fn table(
         let layers = plan.model.layers();
         for group in Group::ALL {
             let matrix = layers[0].projection(group).matrix();
-            let seconds = case.case().seconds(Part::Product(group)).iter();
+            let seconds = case.case().0.seconds(Part::Product(group)).iter();
             let each: Vec<f64> = seconds.map(|s| s / layers.len() as f64).collect();
             table.push(row(
                 Weights {
@@ -62,7 +62,7 @@ pub fn table(
         };
         table.push(row(
             head,
-            case.case().seconds(Part::Head),
+            case.case().0.seconds(Part::Head),
             threads,
             bandwidth,
         ));
