@@ -68,9 +68,7 @@ impl Scheduler for Contended {
             }
         };
         match &self.pool {
-            Some(pool) => {
-                pool.broadcast(|_| worker());
-            }
+            Some(pool) => pool.install(|| on_each(self.threads, &worker)),
             None => worker(),
         }
     }
@@ -79,6 +77,18 @@ impl Scheduler for Contended {
         match &self.pool {
             Some(pool) => run_awake(pool, body),
             None => body(),
+        }
+    }
+}
+
+/// Offers `worker` to `threads` threads. One that has lost its core is not waited for: those that
+/// run empty the queue.
+fn on_each(threads: usize, worker: &(dyn Fn() + Sync)) {
+    match threads {
+        0 => {}
+        1 => worker(),
+        _ => {
+            rayon::join(worker, || on_each(threads - 1, worker));
         }
     }
 }
