@@ -10,6 +10,7 @@ step cargo clippy --workspace --all-targets -- -D warnings
 step cargo clippy --package bitgauge --all-targets --features text -- -D warnings
 RUSTDOCFLAGS="-D warnings" step cargo doc --workspace --no-deps
 step cargo bench --workspace --no-run
+rm -rf target/ci-run # a run goes on with a folder that it finds, and this must be a new one
 step cargo run --release -- run --quick --out target/ci-run
 step cargo test --workspace
 

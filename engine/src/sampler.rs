@@ -118,3 +118,117 @@ impl Sampler {
         (bits >> 40) as f32 / (1u64 << 24) as f32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Probabilities 0.5, 0.3, 0.15 and 0.05 of tokens 2, 0, 3 and 1.
+    fn logits() -> [f32; 4] {
+        [0.3f32.ln(), 0.05f32.ln(), 0.5f32.ln(), 0.15f32.ln()]
+    }
+
+    fn shares(sampling: Sampling) -> [f64; 4] {
+        const DRAWS: usize = 20_000;
+        let mut sampler = Sampler::new(sampling).unwrap();
+        let mut counts = [0; 4];
+        for _ in 0..DRAWS {
+            counts[sampler.next(&logits()).unwrap() as usize] += 1;
+        }
+        counts.map(|c| f64::from(c) / DRAWS as f64)
+    }
+
+    fn assert_shares(sampling: Sampling, want: [f64; 4]) {
+        let got = shares(sampling);
+        // Four standard deviations of a share of 1/2 in 20 000 draws are 0.014.
+        let near = got.iter().zip(want).all(|(g, w)| (g - w).abs() < 0.015);
+        assert!(near, "{sampling:?}: {got:?}, expected {want:?}");
+    }
+
+    fn warm() -> Sampling {
+        Sampling {
+            temperature: 1.0,
+            seed: 7,
+            ..Sampling::default()
+        }
+    }
+
+    #[test]
+    fn greedy_takes_the_largest_and_the_lowest_of_equals() {
+        let mut greedy = Sampler::new(Sampling::default()).unwrap();
+        assert_eq!(greedy.next(&logits()).unwrap(), 2);
+        assert_eq!(greedy.next(&[1.0, 3.0, 3.0]).unwrap(), 1);
+    }
+
+    #[test]
+    fn temperature_one_draws_by_probability() {
+        assert_shares(warm(), [0.3, 0.05, 0.5, 0.15]);
+    }
+
+    #[test]
+    fn a_half_temperature_squares_the_probabilities() {
+        let squares = [0.09, 0.0025, 0.25, 0.0225].map(|p: f64| p / 0.365);
+        let cold = Sampling {
+            temperature: 0.5,
+            ..warm()
+        };
+        assert_shares(cold, squares);
+    }
+
+    #[test]
+    fn top_k_keeps_the_k_likeliest() {
+        assert_shares(Sampling { top_k: 2, ..warm() }, [0.375, 0.0, 0.625, 0.0]);
+        assert_shares(Sampling { top_k: 1, ..warm() }, [0.0, 0.0, 1.0, 0.0]);
+        assert_shares(
+            Sampling {
+                top_k: 99,
+                ..warm()
+            },
+            [0.3, 0.05, 0.5, 0.15],
+        );
+    }
+
+    #[test]
+    fn top_p_keeps_the_fewest_that_reach_p() {
+        let p = |top_p| Sampling { top_p, ..warm() };
+        assert_shares(p(0.45), [0.0, 0.0, 1.0, 0.0]);
+        assert_shares(p(0.6), [0.375, 0.0, 0.625, 0.0]);
+        let three = [0.3, 0.0, 0.5, 0.15].map(|p: f64| p / 0.95);
+        assert_shares(p(0.9), three);
+    }
+
+    #[test]
+    fn equal_seeds_draw_alike_and_others_do_not() {
+        let draw = |seed| {
+            let mut sampler = Sampler::new(Sampling { seed, ..warm() }).unwrap();
+            (0..50)
+                .map(|_| sampler.next(&logits()).unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for temperature in [-1.0, f32::NAN, f32::INFINITY] {
+            let sampling = Sampling {
+                temperature,
+                ..warm()
+            };
+            assert!(Sampler::new(sampling).is_err(), "{temperature}");
+        }
+        for top_p in [0.0, -0.1, 1.1, f32::NAN] {
+            assert!(
+                Sampler::new(Sampling { top_p, ..warm() }).is_err(),
+                "{top_p}"
+            );
+        }
+        let mut sampler = Sampler::new(warm()).unwrap();
+        assert!(matches!(
+            sampler.next(&[0.0, f32::NAN]),
+            Err(Error::NanLogits)
+        ));
+        assert!(matches!(sampler.next(&[]), Err(Error::NanLogits)));
+    }
+}

@@ -226,3 +226,64 @@ impl Cut<'_> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// Every item is computed once, into its own place, on ranges that begin at whole grains.
+    #[test]
+    fn ranges_cover_all_items_once() {
+        for threads in [1, 2, 3, 8] {
+            let pool = Pool::with_min_piece(threads, 0).unwrap();
+            for (items, width, grain) in [(1, 1, 1), (37, 3, 1), (100, 1, 16), (65, 2, 32)] {
+                let mut out = vec![f32::NAN; items * width];
+                let seen = Mutex::new(Vec::new());
+                let work = Work {
+                    out: &mut out,
+                    width,
+                    grain,
+                    bytes: 1,
+                };
+                pool.run(work, &|range, out| {
+                    assert!(range.start.is_multiple_of(grain));
+                    for (i, item) in range.clone().zip(out.chunks_exact_mut(width)) {
+                        item.fill(i as f32);
+                    }
+                    seen.lock().unwrap().push(range);
+                });
+                let mut seen = seen.into_inner().unwrap();
+                seen.sort_by_key(|range| range.start);
+                assert!(seen.windows(2).all(|w| w[0].end == w[1].start), "{seen:?}");
+                let wanted = items.div_ceil(grain).min(threads * PIECES_PER_THREAD);
+                assert!(
+                    threads == 1 || seen.len() >= wanted.min(threads),
+                    "{seen:?}"
+                );
+                for (i, item) in out.chunks_exact(width).enumerate() {
+                    assert!(item.iter().all(|&v| v == i as f32), "item {i}: {item:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_inside_does_not_keep_workers_spinning() {
+        let pool = Pool::with_min_piece(3, 0).unwrap();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.enter(&mut || panic!("planted"));
+        }));
+        assert!(caught.is_err());
+        let mut ran = false;
+        pool.enter(&mut || ran = true);
+        assert!(ran);
+    }
+
+    #[test]
+    fn no_thread_and_too_many_are_refused() {
+        for threads in [0, MAX_THREADS + 1] {
+            assert!(matches!(Pool::new(threads), Err(PoolError::Count(n)) if n == threads));
+        }
+    }
+}
