@@ -2,9 +2,10 @@
 
 mod program;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -286,4 +287,82 @@ fn a_closed_or_full_stdout_is_status_2() {
             assert!(stderr.contains("can't write"), "{stderr}");
         }
     }
+}
+
+/// Every file of a run folder, by its path below it.
+fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let below = path.strip_prefix(dir).unwrap().to_owned();
+                files.insert(below, fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// One run, which is then reported, resumed, and asked for with other settings.
+#[test]
+fn a_run_is_rendered_again_resumed_and_never_mixed_with_another() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("run");
+    let run = |arguments: &[&str]| {
+        let mut command = bitgauge(["run", "--suite", "ladder", "--json", "--threads", "1"]);
+        command.arg("--out").arg(&dir).args(arguments);
+        command
+    };
+    let quick = ["--quick", "--model", "tiny"];
+    let first = end(&mut run(&quick));
+    assert_eq!(first.status, Some(0), "{first:?}");
+    let run_file = dir.join("run.json");
+    assert_eq!(first.document(), read_json(&run_file));
+    let measured = first.document();
+    assert!(measured["ladder"].to_string().len() > 1000, "raw samples");
+
+    let rendered = content(&dir);
+    assert!(rendered.contains_key(Path::new("index.html")));
+    for page in rendered.keys().filter(|p| !p.ends_with("run.json")) {
+        fs::remove_file(dir.join(page)).unwrap();
+    }
+    for _ in 0..2 {
+        let report = end(bitgauge(["report", "--json"]).arg(&dir));
+        assert_eq!(report.status, Some(0), "{report:?}");
+        assert!(!report.document()["written"].as_array().unwrap().is_empty());
+        assert!(content(&dir) == rendered, "the pages are the same bytes");
+    }
+
+    let again = end(&mut run(&quick));
+    assert_eq!(again.status, Some(0), "{again:?}");
+    assert!(again.took < first.took / 4, "{again:?}");
+    for section in ["ladder", "profiles", "model", "started", "settings"] {
+        assert_eq!(again.document()[section], measured[section], "{section}");
+    }
+
+    let before = content(&dir);
+    let seed = measured["settings"]["seed"].as_u64().unwrap() + 1;
+    let other_seed = ["--quick", "--model", "tiny", "--seed", &seed.to_string()];
+    for (other, what) in [
+        (&["--model", "tiny"][..], "quick: true there"),
+        (&["--quick", "--model", &folder("trained")], "model: tiny"),
+        (&other_seed, "seed:"),
+    ] {
+        refused(&mut run(other), what);
+    }
+    let mut other_suite = bitgauge(["run", "--suite", "scaling", "--threads", "1"]);
+    refused(
+        other_suite.args(quick).arg("--out").arg(&dir),
+        "suite: ladder there",
+    );
+    assert!(content(&dir) == before, "a refusal leaves the run as it is");
+
+    let text = fs::read_to_string(&run_file).unwrap();
+    fs::write(&run_file, &text[..text.len() / 2]).unwrap();
+    refused(&mut run(&quick), "run.json");
+    refused(bitgauge(["report"]).arg(&dir), "run.json");
 }
