@@ -69,13 +69,14 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
     isa::cap().map_err(|unknown| Failure::could_not_run(format!("BITGAUGE_ISA: {unknown}")))?;
+    let threads = threads(cli)?;
     match &cli.command {
-        Command::Run(arguments) => run::run(arguments, threads(cli)?, output),
+        Command::Run(arguments) => run::run(arguments, threads, output),
         Command::Verify(arguments) => verify::run(arguments, output),
-        Command::Ladder(arguments) => ladder::run(arguments, threads(cli)?, output),
+        Command::Ladder(arguments) => ladder::run(arguments, threads, output),
         Command::Kernels => kernels::run(output),
         Command::Inspect { model } => inspect::run(model, output),
-        Command::Generate(arguments) => generate::run(arguments, threads(cli)?, output),
+        Command::Generate(arguments) => generate::run(arguments, threads, output),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }

@@ -1,0 +1,368 @@
+//! The command line as a user sees it: exit statuses, one document on stdout, words on stderr.
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bitgauge_engine::isa::Isa;
+use program::{bitgauge, copy_of, end, fixtures, refused};
+use serde_json::{Value, json};
+
+/// A golden folder's name as an argument.
+fn folder(name: &str) -> String {
+    fixtures().join(name).display().to_string()
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn ids(tokens: &Value) -> String {
+    let ids: Vec<String> = tokens
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    ids.join(",")
+}
+
+#[test]
+fn usage_errors_are_status_2() {
+    refused(&mut bitgauge([""; 0]), "Usage");
+    refused(&mut bitgauge(["frobnicate"]), "frobnicate");
+    refused(&mut bitgauge(["generate", &folder("A")]), "--prompt");
+    refused(&mut bitgauge(["inspect"]), "MODEL");
+    assert_eq!(end(&mut bitgauge(["--help"])).status, Some(0));
+    assert_eq!(end(&mut bitgauge(["--version"])).status, Some(0));
+}
+
+#[test]
+fn unknown_names_are_status_2_and_the_known_ones_are_told() {
+    let a = folder("A");
+    for arguments in [
+        &["generate", &a, "--tokens", "1", "--kernel", "nosuch"][..],
+        &["verify", "--kernel", "nosuch"],
+    ] {
+        let ended = refused(&mut bitgauge(arguments), "no kernel `nosuch`");
+        assert!(ended.stderr.contains("tmac-scalar"), "{ended:?}");
+    }
+    for arguments in [
+        &["generate", "nosuch", "--tokens", "1"][..],
+        &["inspect", "nosuch"],
+        &["run", "--quick", "--model", "nosuch"],
+        &["ladder", "--quick", "--model", "nosuch"],
+    ] {
+        let ended = refused(&mut bitgauge(arguments), "`nosuch`");
+        assert!(ended.stderr.contains("2b4t"), "{ended:?}");
+    }
+}
+
+#[test]
+fn nothing_to_check_is_status_2() {
+    let empty = tempfile::tempdir().unwrap();
+    let missing = empty.path().join("missing");
+    let verify = |dir: &Path| bitgauge(["verify".as_ref(), "--fixtures".as_ref(), dir.as_os_str()]);
+    refused(&mut verify(empty.path()), "no fixtures here");
+    refused(&mut verify(&missing), "missing");
+}
+
+#[test]
+fn json_is_one_document_alone_on_stdout() {
+    let a = folder("A");
+    let document = |arguments: &[&str]| {
+        let ended = end(bitgauge(arguments).arg("--json"));
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        ended.document()
+    };
+    let kernels = document(&["kernels"]);
+    let names: Vec<_> = kernels["kernels"].as_array().unwrap().iter().collect();
+    assert_eq!(names[0]["name"], "naive");
+    assert_eq!(names.iter().filter(|k| k["default"] == true).count(), 1);
+
+    let model = document(&["inspect", &a]);
+    assert_eq!(model["hidden_size"], 64);
+    assert_eq!(model["vocabulary"], 96);
+
+    let said = document(&["generate", &a, "--tokens", "1", "--max-tokens", "3"]);
+    assert_eq!(said["prompt_tokens"], json!([1]));
+    assert_eq!(said["tokens"].as_array().unwrap().len(), 3);
+    assert_eq!(said["ended_by"], "length");
+
+    let verified = document(&["verify", "--fixtures", &a]);
+    assert_eq!(verified["totals"]["failed"], 0);
+    assert!(verified["totals"]["passed"].as_u64() > Some(0));
+}
+
+/// The golden files say up to which token every right decoder must agree.
+#[test]
+fn generate_continues_the_golden_prompts() {
+    let mut compared = 0;
+    for name in ["A", "C", "trained"] {
+        let golden = read_json(&fixtures().join(name).join("golden.json"));
+        for case in golden["cases"].as_array().unwrap() {
+            let strict = case["strict_prefix"].as_u64().unwrap() as usize;
+            let (prompt, n) = (ids(&case["prompt"]), strict.to_string());
+            let model = folder(name);
+            let arguments = ["generate", &model, "--tokens", &prompt, "--max-tokens", &n];
+            let said = end(bitgauge(arguments).arg("--json")).document();
+            let expected = &case["continuation"].as_array().unwrap()[..strict];
+            assert_eq!(said["tokens"], json!(expected), "{name} {}", case["id"]);
+            compared += strict;
+        }
+    }
+    assert!(compared > 50, "only {compared} tokens were compared");
+}
+
+#[test]
+fn golden_answers_that_disagree_are_status_3() {
+    let verify = |dir: &Path| {
+        let arguments = ["verify", "--json", "--kernel", "naive", "--fixtures"];
+        end(bitgauge(arguments).arg(dir))
+    };
+
+    let sound = copy_of(&fixtures().join("A"));
+    assert_eq!(verify(sound.path()).status, Some(0));
+
+    let other_logit = copy_of(&fixtures().join("A"));
+    let path = other_logit.path().join("golden.json");
+    let mut golden = read_json(&path);
+    let block = &mut golden["cases"][0]["continuation_logits_b64"];
+    let mut logits = BASE64_STANDARD.decode(block.as_str().unwrap()).unwrap();
+    let first = logits.first_chunk_mut::<4>().unwrap();
+    *first = (f32::from_le_bytes(*first) - 0.01).to_le_bytes();
+    *block = BASE64_STANDARD.encode(logits).into();
+    fs::write(&path, golden.to_string()).unwrap();
+
+    let other_trit = copy_of(&fixtures().join("A"));
+    let path = other_trit.path().join("model.safetensors");
+    let mut tensors = fs::read(&path).unwrap();
+    // Inside a packed weight; the codes are 0, 1 and 2.
+    let byte = &mut tensors[26953];
+    *byte = (*byte & !3) | (*byte & 3 == 0) as u8;
+    fs::write(&path, tensors).unwrap();
+
+    for spoilt in [other_logit, other_trit] {
+        let ended = verify(spoilt.path());
+        assert_eq!(ended.status, Some(3), "{ended:?}");
+        assert!(ended.document()["totals"]["failed"].as_u64() > Some(0));
+        assert!(ended.stderr.contains("FAIL"), "{ended:?}");
+    }
+}
+
+#[test]
+fn thread_counts_that_can_t_be_had_are_refused_by_every_command() {
+    let a = folder("A");
+    for arguments in [
+        &["kernels"][..],
+        &["inspect", &a],
+        &["generate", &a, "--tokens", "1"],
+        &["verify", "--fixtures", &a],
+        &["run", "--quick", "--model", "tiny"],
+        &["ladder", "--quick", "--model", "tiny"],
+        &["report", &a],
+    ] {
+        refused(bitgauge(arguments).args(["--threads", "0"]), "--threads 0");
+        refused(
+            bitgauge(arguments).args(["--threads", "4096"]),
+            "--threads 4096",
+        );
+        refused(bitgauge(arguments).args(["--threads", "two"]), "two");
+    }
+}
+
+#[test]
+fn a_cap_on_the_instruction_set_is_obeyed_and_a_wrong_one_is_refused() {
+    let a = folder("A");
+    let generate = ["generate", &a, "--tokens", "1", "--max-tokens", "1"];
+    let portable = end(bitgauge(generate)
+        .arg("--json")
+        .env("BITGAUGE_ISA", "portable"));
+    assert_eq!(portable.status, Some(0));
+    let document = portable.document();
+    assert_eq!(document["fallbacks"], 0, "portable is the best there is");
+    for row in document["selection"].as_array().unwrap() {
+        assert_eq!(row["kernel"], "tmac-scalar");
+    }
+    assert!(!portable.stderr.contains("WARNING"), "{portable:?}");
+
+    refused(
+        bitgauge(generate)
+            .args(["--kernel", "maddubs-avx2"])
+            .env("BITGAUGE_ISA", "portable"),
+        "maddubs-avx2",
+    );
+    refused(
+        bitgauge(["kernels"]).env("BITGAUGE_ISA", "nonsense"),
+        "nonsense",
+    );
+}
+
+#[test]
+fn portable_code_on_a_better_machine_is_told_aloud() {
+    if Isa::Avx2.check().is_err() {
+        eprintln!("skipped: this machine has nothing better than portable code");
+        return;
+    }
+    let a = folder("A");
+    let ended = end(&mut bitgauge([
+        "generate", &a, "--json", "--tokens", "1", "--kernel", "naive",
+    ]));
+    assert_eq!(ended.status, Some(0));
+    assert!(
+        ended.stderr.contains("WARNING: 14 of 14 linears"),
+        "{ended:?}"
+    );
+    assert_eq!(ended.document()["fallbacks"], 14);
+}
+
+#[test]
+fn prompts_that_the_model_can_t_take_are_status_2() {
+    let a = folder("A");
+    let generate = |tokens: &str| bitgauge(["generate", &a, "--tokens", tokens]);
+    refused(&mut generate("5,96"), "id 96");
+    refused(&mut generate("4294967296"), "4294967296");
+    refused(&mut generate(""), "--tokens");
+    let context = vec!["2"; 256].join(",");
+    assert_eq!(end(&mut generate(&context)).status, Some(0));
+    refused(&mut generate(&(context + ",2")), "257");
+    refused(generate("1").args(["--temperature", "nan"]), "temperature");
+    refused(generate("1").args(["--top-p", "1.5"]), "top_p");
+}
+
+#[test]
+fn a_run_folder_must_be_a_folder_with_a_run_or_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    let run = |out: &Path| {
+        let mut command = bitgauge(["run", "--suite", "ladder", "--quick", "--model", "tiny"]);
+        command.arg("--out").arg(out);
+        command
+    };
+    let report = |dir: &Path| bitgauge(["report".as_ref(), dir.as_os_str()]);
+    refused(&mut run(&file), "file");
+    refused(&mut run(&file.join("below")), "file");
+    refused(&mut report(&file), "file");
+    refused(&mut report(&dir.path().join("missing")), "missing");
+
+    let deep = "[".repeat(100_000);
+    for corrupt in ["", "{", "[]", "null", "{\"schema\": 99}", "\u{0}", &deep] {
+        fs::write(dir.path().join("run.json"), corrupt).unwrap();
+        refused(&mut run(dir.path()), "run.json");
+        refused(&mut report(dir.path()), "run.json");
+    }
+}
+
+/// Nobody reads on: no panic (which `end` looks for), and a status that is not 0.
+#[test]
+fn a_closed_or_full_stdout_is_status_2() {
+    let a = folder("A");
+    for arguments in [
+        &["kernels"][..],
+        &["inspect", &a],
+        &["generate", &a, "--tokens", "1"],
+        &["verify", "--fixtures", &a, "--kernel", "naive"],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let mut child = bitgauge(arguments)
+                .args(json)
+                .stdout(writer)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut stderr = String::new();
+            let stream = child.stderr.as_mut().unwrap();
+            stream.read_to_string(&mut stderr).unwrap();
+            let status = child.wait().unwrap().code();
+            assert!(!stderr.contains("panicked at"), "{stderr}");
+            assert_eq!(status, Some(2), "{arguments:?} {json:?}: {stderr}");
+            assert!(stderr.contains("can't write"), "{stderr}");
+        }
+    }
+}
+
+/// Every file of a run folder, by its path below it.
+fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let below = path.strip_prefix(dir).unwrap().to_owned();
+                files.insert(below, fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// One run, which is then reported, resumed, and asked for with other settings.
+#[test]
+fn a_run_is_rendered_again_resumed_and_never_mixed_with_another() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("run");
+    let run = |arguments: &[&str]| {
+        let mut command = bitgauge(["run", "--suite", "ladder", "--json", "--threads", "1"]);
+        command.arg("--out").arg(&dir).args(arguments);
+        command
+    };
+    let quick = ["--quick", "--model", "tiny"];
+    let first = end(&mut run(&quick));
+    assert_eq!(first.status, Some(0), "{first:?}");
+    let run_file = dir.join("run.json");
+    assert_eq!(first.document(), read_json(&run_file));
+    let measured = first.document();
+    assert!(measured["ladder"].to_string().len() > 1000, "raw samples");
+
+    let rendered = content(&dir);
+    assert!(rendered.contains_key(Path::new("index.html")));
+    for page in rendered.keys().filter(|p| !p.ends_with("run.json")) {
+        fs::remove_file(dir.join(page)).unwrap();
+    }
+    for _ in 0..2 {
+        let report = end(bitgauge(["report", "--json"]).arg(&dir));
+        assert_eq!(report.status, Some(0), "{report:?}");
+        assert!(!report.document()["written"].as_array().unwrap().is_empty());
+        assert!(content(&dir) == rendered, "the pages are the same bytes");
+    }
+
+    let again = end(&mut run(&quick));
+    assert_eq!(again.status, Some(0), "{again:?}");
+    assert!(again.took < first.took / 4, "{again:?}");
+    for section in ["ladder", "profiles", "model", "started", "settings"] {
+        assert_eq!(again.document()[section], measured[section], "{section}");
+    }
+
+    let before = content(&dir);
+    let seed = measured["settings"]["seed"].as_u64().unwrap() + 1;
+    let other_seed = ["--quick", "--model", "tiny", "--seed", &seed.to_string()];
+    for (other, what) in [
+        (&["--model", "tiny"][..], "quick: true there"),
+        (&["--quick", "--model", &folder("trained")], "model: tiny"),
+        (&other_seed, "seed:"),
+    ] {
+        refused(&mut run(other), what);
+    }
+    let mut other_suite = bitgauge(["run", "--suite", "scaling", "--threads", "1"]);
+    refused(
+        other_suite.args(quick).arg("--out").arg(&dir),
+        "suite: ladder there",
+    );
+    assert!(content(&dir) == before, "a refusal leaves the run as it is");
+
+    let text = fs::read_to_string(&run_file).unwrap();
+    fs::write(&run_file, &text[..text.len() / 2]).unwrap();
+    refused(&mut run(&quick), "run.json");
+    refused(bitgauge(["report"]).arg(&dir), "run.json");
+}
