@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 /// The repository's golden files.
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures")
@@ -30,14 +28,6 @@ pub struct Ended {
     pub stdout: String,
     pub stderr: String,
     pub took: Duration,
-}
-
-impl Ended {
-    /// The document on stdout, which must be the only thing there.
-    pub fn document(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|e| panic!("stdout is no JSON document ({e}): {self:?}"))
-    }
 }
 
 /// Runs `command` to its end. No command may ever panic or be killed, whatever it is given.
