@@ -13,5 +13,6 @@ pub mod model_source;
 pub mod oracle;
 pub mod report;
 pub mod run;
+pub mod text_file;
 pub mod verify;
 pub mod yardsticks;

@@ -222,7 +222,7 @@ impl Definition {
     /// # Errors
     /// When the file can't be read, or what it says is no ladder.
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
-        let text = std::fs::read_to_string(path).map_err(|source| DefinitionError::Read {
+        let text = crate::text_file::read(path).map_err(|source| DefinitionError::Read {
             path: path.to_owned(),
             source,
         })?;

@@ -217,10 +217,12 @@ fn to_json(run: &Run) -> Result<String, String> {
 /// No such file; not JSON or not a run, with line and column; another schema; unreadable.
 pub fn read(dir: &Path) -> Result<Run, RunError> {
     let path = dir.join(RUN_FILE);
-    let bytes = fs::read(&path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => RunError::Missing { path: path.clone() },
-        _ => RunError::io("read", &path, e),
-    })?;
+    let bytes = crate::text_file::read(&path)
+        .map(String::into_bytes)
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => RunError::Missing { path: path.clone() },
+            _ => RunError::io("read", &path, e),
+        })?;
     let corrupt = |e: &serde_json::Error| RunError::Corrupt {
         path: path.clone(),
         line: e.line(),
