@@ -14,5 +14,6 @@ pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod text_file;
+pub mod verdicts;
 pub mod verify;
 pub mod yardsticks;
