@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// A verified case under the name it runs by.
 pub struct Entrant<'a> {
-    name: String,
-    case: &'a mut dyn Timed,
+    pub(super) name: String,
+    pub(super) case: &'a mut dyn Timed,
 }
 
 impl<'a> Entrant<'a> {

@@ -12,6 +12,7 @@ pub mod round_robin;
 pub mod samples;
 pub mod stats;
 pub mod timed;
+pub mod trial;
 pub mod verified;
 
 pub use interleave::{Entrant, Progress, Schedule, Stage, Stopped};
@@ -20,4 +21,5 @@ pub use rng::fresh_seed;
 pub use samples::Samples;
 pub use stats::Verdict;
 pub use timed::{Failure, Timed};
+pub use trial::{Pace, Trial};
 pub use verified::{Answer, Tolerance, Verified, Wrong};

@@ -27,8 +27,9 @@
 //!
 //! - [`sequential::Sequential`] runs four of these tests: two for "outside the margin" (each at
 //!   `alpha / 2`, so that a false alarm of either kind has probability at most `alpha`) and two
-//!   for "inside the margin" (each at `alpha`; both must reject, so by the intersection-union
-//!   principle (Berger 1982) a false `Unchanged` has probability at most `alpha`).
+//!   for "inside the margin" (each at a level of its own, `equivalence`; both must reject, so by
+//!   the intersection-union principle (Berger 1982) a false `Unchanged` has probability at most
+//!   that level).
 //! - [`median::MedianSequence`] holds the thresholds that no test rejects: a confidence sequence
 //!   made of order statistics, as in Howard and Ramdas, "Sequential estimation of quantiles with
 //!   applications to A/B testing and best-arm identification", Bernoulli 2022.

@@ -34,6 +34,7 @@ impl std::fmt::Display for Verdict {
 pub struct Rules {
     margin: f64,
     alpha: f64,
+    equivalence: f64,
     level: f64,
 }
 
@@ -41,6 +42,7 @@ pub struct Rules {
 struct UncheckedRules {
     margin: f64,
     alpha: f64,
+    equivalence: f64,
     level: f64,
 }
 
@@ -48,9 +50,12 @@ impl TryFrom<UncheckedRules> for Rules {
     type Error = RulesError;
 
     fn try_from(raw: UncheckedRules) -> Result<Self, RulesError> {
-        Self::new(raw.margin, raw.alpha, raw.level)
+        Self::new(raw.margin, raw.alpha, raw.level)?.with_equivalence(raw.equivalence)
     }
 }
+
+/// A gate that misses is less of a nuisance than one that cries wolf, and settles sooner.
+const EQUIVALENCE: f64 = 0.01;
 
 /// A rule that no comparison can be held to.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -69,7 +74,8 @@ pub enum RulesError {
 impl Rules {
     /// `margin` is a fraction: 0.02 means that a speedup between 1/1.02 and 1.02 counts as
     /// unchanged. `alpha` bounds the probability of a false alarm, `level` is the probability
-    /// that the interval holds the truth.
+    /// that the interval holds the truth. A false [`Verdict::Unchanged`] has probability at most
+    /// 1 %, or `alpha` where that is more: [`Rules::with_equivalence`] sets another bound.
     ///
     /// # Errors
     /// Names the value that is out of range.
@@ -87,8 +93,24 @@ impl Rules {
         Ok(Self {
             margin,
             alpha,
+            equivalence: alpha.max(EQUIVALENCE),
             level,
         })
+    }
+
+    /// The same rules with another bound on the probability of a false [`Verdict::Unchanged`].
+    ///
+    /// # Errors
+    /// When it is not a probability.
+    pub fn with_equivalence(self, equivalence: f64) -> Result<Self, RulesError> {
+        if equivalence > 0.0 && equivalence < 1.0 {
+            Ok(Self {
+                equivalence,
+                ..self
+            })
+        } else {
+            Err(RulesError::Alpha(equivalence))
+        }
     }
 
     /// The margin as a fraction of speedup.
@@ -106,6 +128,11 @@ impl Rules {
         self.alpha
     }
 
+    /// The bound on the probability of calling a change that exceeds the margin unchanged.
+    pub fn equivalence(&self) -> f64 {
+        self.equivalence
+    }
+
     /// The level of the interval.
     pub fn level(&self) -> f64 {
         self.level
@@ -118,6 +145,7 @@ impl Default for Rules {
         Self {
             margin: 0.02,
             alpha: 0.001,
+            equivalence: EQUIVALENCE,
             level: 0.95,
         }
     }
@@ -172,7 +200,7 @@ impl Sequential {
             at_upper: Side::default(),
             at_lower: Side::default(),
             alarm: Boundary::at_level(rules.alpha() / 2.0),
-            equivalence: Boundary::at_level(rules.alpha()),
+            equivalence: Boundary::at_level(rules.equivalence()),
             verdict: Verdict::Unclear,
             decided_at: None,
         }
@@ -327,7 +355,9 @@ mod tests {
         assert!(Rules::new(f64::NAN, 0.1, 0.9).is_err());
         assert_eq!(Rules::new(0.1, 0.0, 0.9), Err(RulesError::Alpha(0.0)));
         assert_eq!(Rules::new(0.1, 0.1, 1.0), Err(RulesError::Level(1.0)));
-        let read = serde_json::from_str::<Rules>(r#"{"margin":0.1,"alpha":2.0,"level":0.9}"#);
+        let read = serde_json::from_str::<Rules>(
+            r#"{"margin":0.1,"alpha":2.0,"equivalence":0.1,"level":0.9}"#,
+        );
         assert!(read.unwrap_err().to_string().contains("alpha 2"));
     }
 }
