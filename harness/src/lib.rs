@@ -16,4 +16,5 @@ pub mod run;
 pub mod text_file;
 pub mod verdicts;
 pub mod verify;
+pub mod worker;
 pub mod yardsticks;

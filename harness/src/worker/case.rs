@@ -1,0 +1,154 @@
+//! Workers' cases as cases that can be timed, once their results agree.
+
+use super::client::Worker;
+use super::error::{Fault, WorkerError};
+use crate::exit::Exit;
+use crate::measure::{self, Failure, Timed, Tolerance, Verified};
+use std::time::Duration;
+
+/// A case of a worker.
+#[derive(Debug)]
+pub struct WorkerCase<'w> {
+    worker: &'w mut Worker,
+    case: String,
+    check: String,
+    may_change: bool,
+    fault: Option<WorkerError>,
+}
+
+impl<'w> WorkerCase<'w> {
+    /// Runs one iteration, for the digest.
+    fn new(worker: &'w mut Worker, case: &str, may_change: bool) -> Result<Self, WorkerError> {
+        let check = worker.run(case, 1)?.check;
+        Ok(Self {
+            worker,
+            case: case.to_owned(),
+            check,
+            may_change,
+            fault: None,
+        })
+    }
+
+    /// Digest of its first result.
+    pub fn check(&self) -> &str {
+        &self.check
+    }
+
+    /// Why it can't be timed any more; a [`Failure`] holds only the text.
+    pub fn fault(&self) -> Option<&WorkerError> {
+        self.fault.as_ref()
+    }
+
+    /// One number for each digit.
+    fn answer(&self) -> measure::Answer {
+        let digits = self.check.chars().filter_map(|c| c.to_digit(16));
+        measure::Answer::Integers(digits.map(|digit| digit as i32).collect())
+    }
+
+    fn run(&mut self, iterations: u64) -> Result<Duration, WorkerError> {
+        let answer = self.worker.run(&self.case, iterations)?;
+        if answer.check == self.check || self.may_change {
+            return Ok(Duration::from_nanos(answer.ns));
+        }
+        let fault = Fault::Unsteady {
+            first: self.check.clone(),
+            later: answer.check,
+        };
+        Err(self.worker.end(Some(&self.case), fault))
+    }
+}
+
+impl Timed for WorkerCase<'_> {
+    /// A failure is kept for the next [`Timed::time`].
+    fn iterate(&mut self, iterations: u64) {
+        let _ = self.time(iterations);
+    }
+
+    fn time(&mut self, iterations: u64) -> Result<Duration, Failure> {
+        let result = match self.fault.take() {
+            Some(fault) => Err(fault),
+            None => self.run(iterations),
+        };
+        result.map_err(|error| {
+            let failure = Failure::new(error.to_string());
+            self.fault = Some(error);
+            failure
+        })
+    }
+}
+
+/// Two workers that can't be timed against each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PairError {
+    /// One of them failed.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// Their results differ.
+    #[error(
+        "wrong answers: case `{case}`: worker `{}` answers {}, worker `{}` answers {}; they must \
+         agree, since only equal work can be compared",
+        before.worker, before.check, after.worker, after.check
+    )]
+    Disagree {
+        /// The case.
+        case: String,
+        /// The one side.
+        before: Said,
+        /// The other side.
+        after: Said,
+    },
+}
+
+/// Who said what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The worker's command line.
+    pub worker: String,
+    /// The digest of its result.
+    pub check: String,
+}
+
+impl PairError {
+    /// The exit status that the contract asks for.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Worker(error) => error.exit(),
+            Self::Disagree { .. } => Exit::WrongAnswers,
+        }
+    }
+}
+
+/// Two workers' cases that may be timed against each other.
+pub type VerifiedPair<'w> = (Verified<WorkerCase<'w>>, Verified<WorkerCase<'w>>);
+
+/// Runs one iteration of `case` on both sides and compares the digests. With
+/// `allow_different_output` the results may differ, between the sides and from run to run.
+///
+/// # Errors
+/// [`PairError::Disagree`] where the digests differ, [`PairError::Worker`] where a side has no
+/// such case or fails.
+pub fn verified_pair<'w>(
+    before: &'w mut Worker,
+    after: &'w mut Worker,
+    case: &str,
+    allow_different_output: bool,
+) -> Result<VerifiedPair<'w>, PairError> {
+    let before = WorkerCase::new(before, case, allow_different_output)?;
+    let after = WorkerCase::new(after, case, allow_different_output)?;
+    let (b, a) = (before.answer(), after.answer());
+    let want = if allow_different_output { &a } else { &b };
+    let said = |side: &WorkerCase<'_>| Said {
+        worker: side.worker.name().to_owned(),
+        check: side.check.clone(),
+    };
+    let disagree = PairError::Disagree {
+        case: case.to_owned(),
+        before: said(&before),
+        after: said(&after),
+    };
+    let check = |side, got, want| Verified::check(side, got, want, Tolerance::Exact).ok();
+    match (check(before, &b, &b), check(after, &a, want)) {
+        (Some(before), Some(after)) => Ok((before, after)),
+        _ => Err(disagree),
+    }
+}
