@@ -1,7 +1,10 @@
 //! The command line.
 
+mod compare;
+mod gate;
 mod generate;
 mod inspect;
+mod judging;
 mod kernels;
 mod ladder;
 mod output;
@@ -10,7 +13,9 @@ mod report;
 mod run;
 pub mod selection;
 mod summaries;
+mod verdict_table;
 mod verify;
+mod worker;
 mod zoo;
 
 use std::process::ExitCode;
@@ -52,6 +57,12 @@ enum Command {
     },
     /// Continue a prompt
     Generate(generate::Arguments),
+    /// Compare two kernels, two workers or two command lines
+    Compare(compare::Arguments),
+    /// Fail if the work tree is slower than another revision of itself
+    Gate(gate::Arguments),
+    /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
+    Worker(worker::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
 }
@@ -77,21 +88,34 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Kernels => kernels::run(output),
         Command::Inspect { model } => inspect::run(model, output),
         Command::Generate(arguments) => generate::run(arguments, threads, output),
+        Command::Compare(arguments) => {
+            let asked = cli.threads.map(|_| threads);
+            compare::run(arguments, asked, output)
+        }
+        Command::Gate(arguments) => gate::run(arguments, output),
+        Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }
 
-/// The number of threads asked for, which this process must be able to run at once.
+/// The number of threads asked for, or all that this process may use.
 fn threads(cli: &Cli) -> Result<usize, Failure> {
-    let available = crate::machine::Machine::detect().usable.threads;
     match cli.threads {
-        None => Ok(available),
-        Some(0) => Err(Failure::could_not_run(
+        None => Ok(crate::machine::Machine::detect().usable.threads),
+        Some(n) => allowed_threads(n),
+    }
+}
+
+/// A number of threads that this process can run at once.
+fn allowed_threads(asked: usize) -> Result<usize, Failure> {
+    let available = crate::machine::Machine::detect().usable.threads;
+    match asked {
+        0 => Err(Failure::could_not_run(
             "--threads 0: at least one thread is needed",
         )),
-        Some(n) if n > available => Err(Failure::could_not_run(format!(
+        n if n > available => Err(Failure::could_not_run(format!(
             "--threads {n}: this process may use {available} CPUs (affinity and cgroup quota); more threads than that would measure the scheduler"
         ))),
-        Some(n) => Ok(n),
+        n => Ok(n),
     }
 }

@@ -34,21 +34,45 @@ pub(super) fn parse_list(list: &str) -> Option<Vec<usize>> {
 pub fn pin_current_thread(cpu: usize) -> bool {
     #[cfg(target_os = "linux")]
     {
-        if cpu >= libc::CPU_SETSIZE as usize {
+        use rustix::thread::{CpuSet, sched_setaffinity};
+        if cpu >= CpuSet::MAX_CPU {
             return false;
         }
-        // SAFETY: a mask of zero bits is a value of the type; `cpu` is within the mask, checked
-        // above; the call reads the mask, of the size given, and keeps no pointer to it.
-        unsafe {
-            let mut mask: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(cpu, &mut mask);
-            libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &mask) == 0
-        }
+        let mut set = CpuSet::new();
+        set.set(cpu);
+        sched_setaffinity(None, &set).is_ok()
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _ = cpu;
         false
+    }
+}
+
+/// Runs `body` with the calling thread held to `cpu`, where that is possible, and lets the thread
+/// go where it could go before.
+pub fn with_current_thread_on<R>(cpu: Option<usize>, body: impl FnOnce() -> R) -> R {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+        /// Restores the mask also when `body` panics.
+        struct Restore(CpuSet);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                // A processor that was taken away meanwhile leaves the thread where it is.
+                let _ = sched_setaffinity(None, &self.0);
+            }
+        }
+        let before = sched_getaffinity(None).ok().map(Restore);
+        if let (Some(cpu), Some(_)) = (cpu, &before) {
+            pin_current_thread(cpu);
+        }
+        body()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = cpu;
+        body()
     }
 }
 
@@ -71,6 +95,19 @@ mod tests {
         let last = *allowed_cpus().unwrap().last().unwrap();
         let pinned = std::thread::spawn(move || (pin_current_thread(last), allowed_cpus()));
         assert_eq!(pinned.join().unwrap(), (true, Some(vec![last])));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_that_was_held_for_a_while_goes_free_again() {
+        let all = allowed_cpus();
+        let last = *all.as_ref().unwrap().last().unwrap();
+        std::thread::spawn(move || {
+            assert_eq!(with_current_thread_on(Some(last), allowed_cpus), Some(vec![last]));
+            assert_eq!(allowed_cpus(), all);
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

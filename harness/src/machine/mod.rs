@@ -11,7 +11,7 @@ mod isa;
 mod memory;
 mod steal;
 
-pub use affinity::{allowed_cpus, pin_current_thread};
+pub use affinity::{allowed_cpus, pin_current_thread, with_current_thread_on};
 pub use cpu::{Cache, CacheKind, Cpu};
 pub use cpu_time::{CpuSample, ThreadTime, ThreadUse, cpu_time};
 pub use isa::IsaFeatures;

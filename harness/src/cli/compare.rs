@@ -1,0 +1,330 @@
+//! `bitgauge compare`: two kernels, two cases, two workers or two command lines.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, ValueEnum};
+
+use super::judging::{Judging, Margin};
+use super::output::Output;
+use super::progress::Progress;
+use super::verdict_table;
+use crate::compare::commands::{self, Settings};
+use crate::compare::functions::{self, Contest};
+use crate::compare::workers::{self, Pairing, Source};
+use crate::compare::{Outcome, Plan, Standing};
+use crate::exit::{Exit, Failure};
+use crate::machine::Machine;
+use crate::run::rfc3339;
+use crate::suite::{Blueprint, CUT, CaseId, SHAPES};
+use crate::verdicts::{SCHEMA, Side, Verdicts};
+use crate::worker::Launch;
+
+/// Arguments of `bitgauge compare`.
+#[derive(Args)]
+pub struct Arguments {
+    /// "Before": a kernel (NAME or NAME@THREADS), the id of a case, or a command line
+    a: String,
+    /// "After", in the same form
+    b: String,
+    /// A and B are command lines of workers, which take turns over their common cases
+    #[arg(long, conflicts_with = "command")]
+    workers: bool,
+    /// A and B are command lines, timed from start to end
+    #[arg(long)]
+    command: bool,
+    /// Kernels: the product, by name (qkv, o, gate_up, down) or as ROWSxCOLS; may be given more
+    /// than once [default: all four]
+    #[arg(long, value_name = "SHAPE", conflicts_with_all = ["workers", "command"])]
+    shape: Vec<String>,
+    /// Kernels: what is done; may be given more than once [default: decode]
+    #[arg(long, value_enum, conflicts_with_all = ["workers", "command"])]
+    phase: Vec<Phase>,
+    /// Kernels: the model of the phases `token` and `prompt`
+    #[arg(long, value_name = "NAME", default_value = CUT)]
+    model: String,
+    /// Workers: only this case; may be given more than once
+    #[arg(long, value_name = "ID", requires = "workers")]
+    case: Vec<String>,
+    /// Workers and command lines: equal work may give different results
+    #[arg(long)]
+    allow_different_output: bool,
+    /// Command lines: run this before each timed run
+    #[arg(long, value_name = "CMD", requires = "command")]
+    prepare: Option<String>,
+    /// Command lines: runs of each side that are discarded
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "command")]
+    warmup: u32,
+    /// Command lines: go on when one ends with another status than 0
+    #[arg(long, requires = "command")]
+    ignore_failure: bool,
+    /// Command lines: both must write the same bytes to stdout
+    #[arg(long, requires = "command", conflicts_with = "allow_different_output")]
+    same_output: bool,
+    #[command(flatten)]
+    judging: Judging,
+}
+
+/// What a kernel does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Phase {
+    /// One product for one token
+    Decode,
+    /// One product for 32 tokens
+    Prefill,
+    /// Decoding a whole token
+    Token,
+    /// Reading a prompt of 32 tokens
+    Prompt,
+}
+
+/// A gate is trusted when it cries wolf once in a thousand comparisons at most.
+const ALPHA: f64 = 0.001;
+
+const MAX_TIME: Duration = Duration::from_secs(60);
+
+/// Compares.
+///
+/// # Errors
+/// When a side can't be had; what fails during the comparison is told with its case.
+pub fn run(
+    arguments: &Arguments,
+    threads: Option<usize>,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let margin = arguments.judging.margin();
+    let plan = arguments.judging.plan(&margin, ALPHA, MAX_TIME)?;
+    let started = rfc3339(SystemTime::now());
+    let found = if arguments.command {
+        by_command(arguments, &plan)
+    } else if arguments.workers {
+        by_worker(arguments, &plan)?
+    } else {
+        by_function(arguments, threads, &plan)?
+    };
+    let verdicts = document("compare", found, &plan, &margin, started);
+    finish(&verdicts, &arguments.judging, &[], output)
+}
+
+/// What was found, and on whom.
+pub struct Found {
+    /// The verdicts.
+    pub outcome: Outcome,
+    /// "Before".
+    pub before: Side,
+    /// "After".
+    pub after: Side,
+}
+
+/// The document of a comparison.
+pub fn document(
+    command: &str,
+    found: Found,
+    plan: &Plan,
+    margin: &Margin,
+    started: String,
+) -> Verdicts {
+    let mut verdicts = Verdicts {
+        schema: SCHEMA,
+        command: command.to_owned(),
+        before: found.before,
+        after: found.after,
+        machine: Machine::detect().class(),
+        started,
+        seed: plan.seed,
+        margin: margin.fraction,
+        margin_from: margin.from.clone(),
+        alpha: plan.rules.alpha(),
+        cases: found.outcome.cases,
+        not_checked: found.outcome.not_checked,
+        exit: 0,
+    };
+    verdicts.exit = verdicts.exit() as u8;
+    verdicts
+}
+
+/// Tells the verdicts in every form that was asked for.
+///
+/// # Errors
+/// When they can't be written.
+pub fn finish(
+    verdicts: &Verdicts,
+    judging: &Judging,
+    notes: &[String],
+    output: Output,
+) -> Result<Exit, Failure> {
+    verdict_table::write(verdicts, output)?;
+    for note in notes {
+        output.line(format!("note: {note}"))?;
+    }
+    output.document(verdicts)?;
+    Ok(verdicts.exit())
+}
+
+/// Shows how far a comparison is.
+pub fn watched<R>(
+    title: &str,
+    max_time: Duration,
+    body: impl FnOnce(&mut crate::compare::Watch<'_>) -> R,
+) -> R {
+    let progress = Progress::new();
+    progress.stage(title, 0);
+    let result = body(&mut |standing: &Standing<'_>| {
+        progress.detail(&format!(
+            "{} of {} cases settled, at most {:.0} s left: {}",
+            standing.settled,
+            standing.cases,
+            max_time.saturating_sub(standing.elapsed).as_secs_f64(),
+            standing.case,
+        ));
+        ControlFlow::Continue(())
+    });
+    progress.finish();
+    result
+}
+
+fn by_command(arguments: &Arguments, plan: &Plan) -> Found {
+    let settings = Settings {
+        prepare: arguments.prepare.clone(),
+        warmup: arguments.warmup,
+        timeout: arguments.judging.timeout,
+        ignore_failure: arguments.ignore_failure,
+        same_output: arguments.same_output,
+    };
+    let (a, b) = (&arguments.a, &arguments.b);
+    let outcome = watched("comparing command lines", plan.max_time, |watch| {
+        commands::run_both(a, b, &settings, plan, watch)
+    });
+    let side = |name: &String| Side {
+        name: name.clone(),
+        revision: None,
+        isa: None,
+    };
+    Found {
+        outcome,
+        before: side(a),
+        after: side(b),
+    }
+}
+
+fn by_worker(arguments: &Arguments, plan: &Plan) -> Result<Found, Failure> {
+    let source = |name: &str, command_line: &str| -> Result<Source, Failure> {
+        let launch = Launch::parse(command_line).map_err(Failure::could_not_run)?;
+        Ok(Source {
+            name: format!("{name}: {command_line}"),
+            layouts: vec![launch.command],
+        })
+    };
+    let before = source("before", &arguments.a)?;
+    let after = source("after", &arguments.b)?;
+    let pairing = Pairing {
+        plan: *plan,
+        timeout: arguments.judging.timeout,
+        allow_different_output: arguments.allow_different_output,
+        cases: (!arguments.case.is_empty()).then(|| arguments.case.clone()),
+        filters: Vec::new(),
+    };
+    let paired = watched("comparing workers", plan.max_time, |watch| {
+        workers::run(&before, &after, &pairing, watch)
+    })?;
+    for (case, side) in &paired.one_sided {
+        eprintln!("note: case {case} is only in {side}: nothing to compare it with");
+    }
+    Ok(Found {
+        outcome: paired.outcome,
+        before: paired.before,
+        after: paired.after,
+    })
+}
+
+fn by_function(
+    arguments: &Arguments,
+    threads: Option<usize>,
+    plan: &Plan,
+) -> Result<Found, Failure> {
+    let contests = contests(arguments, threads)?;
+    let (a, b) = (arguments.a.as_str(), arguments.b.as_str());
+    let outcome = watched("comparing kernels", plan.max_time, |watch| {
+        functions::run(&contests, [a, b], plan, watch)
+    });
+    let side = |name: &str, isa: Option<String>| Side {
+        name: name.to_owned(),
+        revision: None,
+        isa,
+    };
+    let isa = |blueprint: &Blueprint| {
+        let kernel = blueprint.id().kernel()?.resolve().ok()?;
+        Some(kernel.spec().isa().to_string())
+    };
+    let first = contests.first();
+    Ok(Found {
+        outcome,
+        before: side(a, first.and_then(|c| isa(&c.before))),
+        after: side(b, first.and_then(|c| isa(&c.after))),
+    })
+}
+
+/// The cases that two kernels, or two ids, are compared on.
+fn contests(arguments: &Arguments, threads: Option<usize>) -> Result<Vec<Contest>, Failure> {
+    let (a, b) = (&arguments.a, &arguments.b);
+    if a.contains('/') || b.contains('/') {
+        let (before, after): (CaseId, CaseId) = (a.parse()?, b.parse()?);
+        let name = match before == after {
+            true => before.to_string(),
+            false => format!("{before} against {after}"),
+        };
+        let contest = Contest::new(name, Blueprint::new(&before)?, Blueprint::new(&after)?);
+        return Ok(vec![contest]);
+    }
+    let sides = [configuration(a, threads)?, configuration(b, threads)?];
+    let shapes = match arguments.shape.as_slice() {
+        [] => SHAPES.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
+        shapes => shapes.to_vec(),
+    };
+    let phases = match arguments.phase.as_slice() {
+        [] => vec![Phase::Decode],
+        phases => phases.to_vec(),
+    };
+    let mut contests = Vec::new();
+    for phase in phases {
+        let (group, subjects) = match phase {
+            Phase::Decode => ("decode", shapes.clone()),
+            Phase::Prefill => ("prefill", shapes.clone()),
+            Phase::Token => ("token", vec![arguments.model.clone()]),
+            Phase::Prompt => ("prompt", vec![arguments.model.clone()]),
+        };
+        for subject in subjects {
+            let blueprint = |(kernel, threads): &(String, usize)| -> Result<Blueprint, Failure> {
+                let id: CaseId = format!("{group}/{subject}/{kernel}/{threads}t").parse()?;
+                Ok(Blueprint::new(&id)?)
+            };
+            let case = match sides[0].1 == sides[1].1 {
+                true => format!("{group}/{subject}/{}t", sides[0].1),
+                false => format!("{group}/{subject}"),
+            };
+            contests.push(Contest::new(
+                case,
+                blueprint(&sides[0])?,
+                blueprint(&sides[1])?,
+            ));
+        }
+    }
+    Ok(contests)
+}
+
+/// `NAME` or `NAME@THREADS`.
+fn configuration(text: &str, threads: Option<usize>) -> Result<(String, usize), Failure> {
+    let (name, threads) = match text.split_once('@') {
+        None => (text, threads.unwrap_or(1)),
+        Some((name, count)) => {
+            let count = count.parse().map_err(|_| {
+                Failure::could_not_run(format!(
+                    "`{text}`: after the @ stands a number of threads, such as {name}@2"
+                ))
+            })?;
+            (name, super::allowed_threads(count)?)
+        }
+    };
+    Ok((name.to_owned(), threads))
+}
+
