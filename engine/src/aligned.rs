@@ -12,6 +12,8 @@ struct Line([u8; 64]);
 const LARGE: usize = 1 << 20;
 
 /// A zeroed, 64-byte aligned buffer, readable as any plain number type.
+///
+/// A clone is memory of its own, on large pages where the original asked for them.
 pub struct Aligned {
     storage: Storage,
     len: usize,
@@ -25,6 +27,15 @@ enum Storage {
 impl Default for Aligned {
     fn default() -> Self {
         Self::zeroed(0)
+    }
+}
+
+impl Clone for Aligned {
+    fn clone(&self) -> Self {
+        let mut copy = Self::zeroed(self.len);
+        copy.as_mut_slice::<u8>()
+            .copy_from_slice(self.as_slice::<u8>());
+        copy
     }
 }
 

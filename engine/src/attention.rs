@@ -9,6 +9,7 @@ use crate::ops;
 use crate::threads::{Scheduler, Work};
 
 /// Keys (rotated) and values of one layer, float32: `[kv head][position][d]`.
+#[derive(Clone)]
 pub struct LayerCache {
     keys: Vec<f32>,
     values: Vec<f32>,

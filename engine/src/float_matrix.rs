@@ -7,6 +7,7 @@ use crate::checkpoint::Floats;
 use crate::float;
 
 /// A dense matrix of real numbers, `rows` x `cols`, row-major, in the width that the source has.
+#[derive(Clone)]
 pub struct FloatMatrix {
     values: Aligned,
     width: Width,

@@ -18,6 +18,7 @@ const BLOCK: usize = 16 << 10;
 pub type Finish<'a> = dyn Fn(Range<usize>, &[i32], &mut [f32]) + Sync + 'a;
 
 /// An N x K ternary matrix in the layout of the kernel that it owns.
+#[derive(Clone)]
 pub struct Matrix {
     kernel: Kernel,
     rows: usize,

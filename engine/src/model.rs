@@ -147,6 +147,7 @@ impl Dispatch for Best {
 }
 
 /// One or several linears on the same input, as one packed matrix.
+#[derive(Clone)]
 pub struct Projection {
     matrix: Matrix,
     /// Rows and scale of each linear, in the order of the rows.
@@ -166,6 +167,7 @@ impl Projection {
 }
 
 /// One decoder layer.
+#[derive(Clone)]
 pub struct Layer {
     pub(crate) input_norm: Vec<f32>,
     pub(crate) attn_sub_norm: Vec<f32>,
@@ -182,6 +184,7 @@ impl Layer {
 }
 
 /// Token embedding and output head: `[V, H]` each, shared between models of the same weights.
+#[derive(Clone)]
 pub struct Vocabulary {
     pub(crate) embedding: FloatMatrix,
     /// `None` when the embedding serves as head.
@@ -208,7 +211,9 @@ impl Vocabulary {
     }
 }
 
-/// A model, ready to run.
+/// A model, ready to run. A clone has its own layers and shares the vocabulary; [`Model::apart`]
+/// shares nothing.
+#[derive(Clone)]
 pub struct Model {
     config: Config,
     pub(crate) vocabulary: Arc<Vocabulary>,
@@ -249,6 +254,15 @@ impl Model {
             rope: Rope::new(config.head_dim, config.rope_theta as f32),
             config,
         })
+    }
+
+    /// A copy that shares no byte with the original: two models that read the same memory would
+    /// warm the caches for each other.
+    pub fn apart(&self) -> Self {
+        Self {
+            vocabulary: Arc::new(Vocabulary::clone(&self.vocabulary)),
+            ..self.clone()
+        }
     }
 
     /// Its shape and constants.

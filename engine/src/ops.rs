@@ -9,6 +9,7 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
 }
 
 /// The angles of rotary position embedding for one model.
+#[derive(Clone)]
 pub struct Rope {
     inverse_frequencies: Vec<f32>,
 }

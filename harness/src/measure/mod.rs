@@ -5,6 +5,7 @@
 //! slice as [`Samples`]; [`stats`] turns block log-ratios into an interval and a verdict.
 
 pub mod calibrate;
+mod digest;
 pub mod interleave;
 pub mod pair;
 mod rng;
@@ -15,6 +16,7 @@ pub mod timed;
 pub mod trial;
 pub mod verified;
 
+pub use digest::Digest;
 pub use interleave::{Entrant, Progress, Schedule, Stage, Stopped};
 pub use pair::Estimate;
 pub(crate) use rng::SplitMix64;

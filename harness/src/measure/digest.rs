@@ -1,0 +1,72 @@
+//! A fingerprint of a case's results, by which two processes can tell that they did equal work.
+
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// XXH3-64 of a result's bytes, least significant first on every machine; sixteen hexadecimal
+/// digits as text.
+///
+/// It is taken after every slice of a worker, so it has to be fast: a byte at a time, as FNV
+/// does it, would cost more than the slice where a product of many tokens is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(u64);
+
+impl Digest {
+    /// Of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(xxh3_64(bytes))
+    }
+
+    /// Of integers, four bytes each.
+    pub fn of_i32(values: &[i32]) -> Self {
+        Self::of_words(values.iter().map(|v| v.to_le_bytes()))
+    }
+
+    /// Of the bits of real numbers, four bytes each: 0 and -0 differ, and so do two NaNs.
+    pub fn of_f32(values: &[f32]) -> Self {
+        Self::of_words(values.iter().map(|v| v.to_le_bytes()))
+    }
+
+    /// Its lower and upper half, to be compared as an answer.
+    pub(crate) fn halves(self) -> [i32; 2] {
+        [self.0 as i32, (self.0 >> 32) as i32]
+    }
+
+    fn of_words(words: impl Iterator<Item = [u8; 4]>) -> Self {
+        Self::of_bytes(words.collect::<Vec<_>>().as_flattened())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value that the xxHash project gives for no bytes and seed 0.
+    #[test]
+    fn it_is_the_published_hash() {
+        assert_eq!(Digest::of_bytes(&[]).to_string(), "2d06800538d394c2");
+    }
+
+    #[test]
+    fn numbers_count_by_their_bytes() {
+        let bytes = [1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+        assert_eq!(Digest::of_i32(&[1, -1]), Digest::of_bytes(&bytes));
+        let bytes = [0, 0, 0x80, 0x3f];
+        assert_eq!(Digest::of_f32(&[1.0]), Digest::of_bytes(&bytes));
+    }
+
+    #[test]
+    fn a_sign_an_order_and_a_length_make_a_difference() {
+        assert_ne!(Digest::of_f32(&[0.0]), Digest::of_f32(&[-0.0]));
+        assert_ne!(Digest::of_i32(&[1, 2]), Digest::of_i32(&[2, 1]));
+        assert_ne!(Digest::of_i32(&[0]), Digest::of_i32(&[0, 0]));
+        assert_ne!(Digest::of_i32(&[]), Digest::of_i32(&[0]));
+    }
+}

@@ -1,0 +1,96 @@
+//! The cases that a gate runs when nobody names any.
+
+use bitgauge_engine::kernels::{Kernel, available};
+
+use super::id::{CUT, CaseId, SHAPES};
+
+/// Two shapes, cut down so that every kernel multiplies one token, and 32, in about a millisecond
+/// or less: as wide as an input of 2b4t, and as its feed-forward part.
+const SMALL_DECODE: [&str; 2] = ["256x2560", "96x6912"];
+const SMALL_PREFILL: [&str; 2] = ["32x2560", "16x6912"];
+
+/// What the fastest kernel multiplies for 32 tokens: two whole products, and parts of the two
+/// largest, of which one would take longer than a slice should.
+const PREFILL: [&str; 4] = ["qkv", "o", "1728x2560", "1280x6912"];
+
+/// Operations on one thread.
+const OPERATIONS: [&str; 8] = [
+    "rms_norm/64x2560",
+    "rms_norm/32x6912",
+    "quantize/64x2560",
+    "quantize/32x6912",
+    "relu2/32x6912",
+    "softmax/32x1024",
+    "rotate/800x128",
+    "attention/1x1024",
+];
+
+/// Operations on one thread and on all.
+const SPREAD: [&str; 3] = ["head/2000x2560", "attention/1x4096", "attention/32x256"];
+
+/// The cases of a gate, on one thread and on `threads_available`: every kernel that can run here
+/// on two small products in both phases, the fastest on those of 2b4t, the operations between
+/// them, and whole tokens and prompts. An iteration takes some 20 us to 5 ms, a whole model's more.
+pub fn default_suite(threads_available: usize) -> Vec<CaseId> {
+    let best = Kernel::best();
+    let mut ids = Vec::new();
+    for kernel in available().filter(|&kernel| kernel != best) {
+        let name = kernel.spec().name();
+        ids.extend(SMALL_DECODE.map(|shape| format!("decode/{shape}/{name}/1t")));
+        ids.extend(SMALL_PREFILL.map(|shape| format!("prefill/{shape}/{name}/1t")));
+    }
+    ids.extend(OPERATIONS.map(|operation| format!("op/{operation}/1t")));
+    let mut counts = vec![1, threads_available.max(1)];
+    counts.dedup();
+    for threads in counts {
+        let name = best.spec().name();
+        ids.extend(SHAPES.map(|(shape, ..)| format!("decode/{shape}/{name}/{threads}t")));
+        ids.extend(PREFILL.map(|shape| format!("prefill/{shape}/{name}/{threads}t")));
+        ids.extend(SPREAD.map(|operation| format!("op/{operation}/{threads}t")));
+        for model in ["tiny", CUT] {
+            ids.push(format!("token/{model}/best/{threads}t"));
+            ids.push(format!("prompt/{model}/best/{threads}t"));
+        }
+    }
+    // Every one of them parses: a test reads the whole list.
+    let mut ids: Vec<CaseId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    ids.sort();
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::suite::{Blueprint, Placement};
+
+    #[test]
+    fn it_has_enough_cases_and_none_twice() {
+        for (threads, others) in [(1, 15), (2, 30), (8, 30)] {
+            let suite = default_suite(threads);
+            let kernels = available().count() - 1;
+            assert_eq!(
+                suite.len(),
+                4 * kernels + 8 + others,
+                "on {threads} threads"
+            );
+            assert_eq!(suite.iter().collect::<BTreeSet<_>>().len(), suite.len());
+            assert!(suite.iter().all(|id| [1, threads].contains(&id.threads())));
+        }
+        // An AVX2 machine runs four kernels.
+        assert!(4 * 3 + 8 + 30 >= 45);
+    }
+
+    #[test]
+    fn every_case_can_be_made_judged_and_run() {
+        for id in default_suite(2) {
+            let blueprint = Blueprint::new(&id).unwrap();
+            let verified = blueprint.verified(&mut Placement::fresh());
+            let verified = verified.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(verified.case().id(), &id);
+            assert_eq!(verified.case().threads(), id.threads());
+            assert_eq!(verified.case().digest(), blueprint.judge().unwrap());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What cases work on: functions of a seed, the same in every build, so that equal work gives
+//! equal digests.
+
+use crate::measure::SplitMix64;
+
+/// A stream of operands.
+pub(super) struct Operands(SplitMix64);
+
+impl Operands {
+    /// The stream of a matrix of `rows` x `cols`; all kernels and phases of a size get one.
+    pub fn of_size(rows: usize, cols: usize) -> Self {
+        Self(SplitMix64::new(((rows as u64) << 32) ^ cols as u64))
+    }
+
+    /// Trits of about a third each, eight from one draw: a matrix of 35 million has to be made
+    /// whenever a worker starts.
+    pub fn trits(&mut self, len: usize) -> Vec<i8> {
+        self.bytes(len, |byte| ((u16::from(byte) * 3) >> 8) as i8 - 1)
+    }
+
+    /// All 256 values alike, -128 included.
+    pub fn int8s(&mut self, len: usize) -> Vec<i8> {
+        self.bytes(len, |byte| byte as i8)
+    }
+
+    fn bytes(&mut self, len: usize, value: impl Fn(u8) -> i8) -> Vec<i8> {
+        let mut values = vec![0; len];
+        for eight in values.chunks_mut(8) {
+            let bytes = self.bits().to_le_bytes();
+            for (out, byte) in eight.iter_mut().zip(bytes) {
+                *out = value(byte);
+            }
+        }
+        values
+    }
+
+    /// Uniform in [-1, 1).
+    pub fn floats(&mut self, len: usize) -> Vec<f32> {
+        let uniform = |bits: u64| (bits >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+        (0..len).map(|_| uniform(self.bits())).collect()
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// Uniform in `0..bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0.below(bound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trits_are_a_third_each_and_activations_reach_both_ends() {
+        let mut operands = Operands::of_size(100, 300);
+        let trits = operands.trits(30_001);
+        for value in [-1, 0, 1] {
+            let count = trits.iter().filter(|&&t| t == value).count();
+            assert!((9_700..10_300).contains(&count), "{count} times {value}");
+        }
+        let int8s = operands.int8s(30_001);
+        assert!(int8s.contains(&-128) && int8s.contains(&127));
+        let floats = operands.floats(1000);
+        assert!(floats.iter().all(|x| (-1.0..1.0).contains(x)));
+    }
+
+    #[test]
+    fn sizes_have_streams_of_their_own() {
+        let first = |rows, cols| Operands::of_size(rows, cols).bits();
+        assert_eq!(first(8, 16), first(8, 16));
+        assert_ne!(first(8, 16), first(16, 8));
+    }
+}

@@ -1,0 +1,251 @@
+//! One matrix product, as a token meets it: activations in, sums out.
+
+use std::sync::Arc;
+
+use bitgauge_engine::input::Input;
+use bitgauge_engine::kernels::Kernel;
+use bitgauge_engine::matrix::Matrix;
+use bitgauge_engine::threads::Scheduler;
+use bitgauge_engine::trits::Trits;
+use bitgauge_engine::{Error, float};
+
+use super::blueprint::Plan;
+use super::id::{Phase, Shape};
+use super::operands::Operands;
+use super::placement::Placement;
+use super::{Body, Refusal, hold};
+use crate::measure::{Answer, Digest, Tolerance};
+use crate::oracle;
+
+/// Multiply-adds that the oracle makes at most; beyond, it takes [`SAMPLE`] rows.
+const ORACLE_BUDGET: usize = 1 << 26;
+
+/// Rows that the oracle sums up where all would take too long: so many at either end, where tiles
+/// and tails are, and twice as many anywhere.
+const SAMPLE: usize = 64;
+
+/// What is made once for all placements of a product.
+pub(super) struct ProductPlan {
+    matrix: Matrix,
+    /// `[token][K]`
+    activations: Vec<i8>,
+    tokens: usize,
+}
+
+impl ProductPlan {
+    pub fn new(shape: &Shape, phase: Phase, kernel: Kernel) -> Result<Self, Refusal> {
+        let (trits, activations) = operands(shape.rows, shape.cols, phase.tokens());
+        let trits = Trits::new(shape.rows, shape.cols, trits)
+            .map_err(|error| Refusal::Failed(error.to_string()))?;
+        Ok(Self {
+            matrix: Matrix::pack(kernel, &trits),
+            activations,
+            tokens: phase.tokens(),
+        })
+    }
+}
+
+/// Trits `[N][K]` and activations `[token][K]`; a decoded token is the first of a prefill.
+fn operands(rows: usize, cols: usize, tokens: usize) -> (Vec<i8>, Vec<i8>) {
+    let mut operands = Operands::of_size(rows, cols);
+    let trits = operands.trits(rows * cols);
+    let activations = operands.int8s(tokens * cols);
+    (trits, activations)
+}
+
+impl Plan for ProductPlan {
+    fn place(
+        &self,
+        placement: &mut Placement,
+        scheduler: Arc<dyn Scheduler>,
+    ) -> Result<Box<dyn Body>, Refusal> {
+        let matrix = placement.copy(&self.matrix);
+        let activations = placement.copy(&self.activations);
+        placement.pad();
+        let out = vec![f32::NAN; matrix.rows() * self.tokens];
+        placement.pad();
+        Ok(Box::new(Product {
+            matrix,
+            activations,
+            factors: vec![1.0; self.tokens],
+            input: Input::default(),
+            out,
+            scheduler,
+        }))
+    }
+
+    /// The sums against the oracle's: all rows where that is quick, else some hundred. The rows
+    /// that the oracle left out are checked by a random combination of all rows
+    /// ([`combination`]), which a wrong sum passes with a chance below 2^-32.
+    fn judge(&self, got: &Answer) -> Result<(), Refusal> {
+        let (rows, cols, tokens) = (self.matrix.rows(), self.matrix.cols(), self.tokens);
+        let (trits, activations) = operands(rows, cols, tokens);
+
+        // The product's own buffer of sums may hold those of an earlier case; this one holds what
+        // a kernel that writes nothing can't be right with.
+        let mut input = Input::default();
+        input.set(&self.activations, cols);
+        input.prepare(self.matrix.kernel());
+        let mut sums = vec![i32::MIN; rows * tokens];
+        self.matrix.sums(&input, 0..rows, &mut sums);
+
+        let sample = sample(rows, cols, tokens);
+        let mut want = Vec::with_capacity(sample.len() * tokens);
+        let mut seen = Vec::with_capacity(sample.len() * tokens);
+        let chosen: Vec<i8> = sample
+            .iter()
+            .flat_map(|n| &trits[n * cols..][..cols])
+            .copied()
+            .collect();
+        for (t, q) in activations.chunks_exact(cols).enumerate() {
+            want.extend(oracle::ops::dot_rows(&chosen, sample.len(), cols, q));
+            seen.extend(sample.iter().map(|n| sums[n * tokens + t]));
+        }
+        hold(
+            format!("sums of {} of {rows} rows", sample.len()),
+            &Answer::Integers(seen),
+            &Answer::Integers(want),
+            Tolerance::Exact,
+        )?;
+        if sample.len() < rows {
+            combination(&trits, &activations, cols, &sums)?;
+        }
+        let sums = sums.iter().copied().map(f64::from).collect();
+        hold("the product", got, &Answer::Floats(sums), Tolerance::Exact)
+    }
+}
+
+/// The rows that the oracle sums up, ascending.
+fn sample(rows: usize, cols: usize, tokens: usize) -> Vec<usize> {
+    if rows * cols * tokens <= ORACLE_BUDGET || rows <= 4 * SAMPLE {
+        return (0..rows).collect();
+    }
+    let mut random = Operands::of_size(cols, rows);
+    let mut sample: Vec<usize> = (0..SAMPLE)
+        .chain(rows - SAMPLE..rows)
+        .chain((0..2 * SAMPLE).map(|_| random.below(rows)))
+        .collect();
+    sample.sort_unstable();
+    sample.dedup();
+    sample
+}
+
+/// Checks all sums at the price of one token: with random `r`, `r (W q) = (r W) q` modulo 2^64
+/// (Freivalds, "Probabilistic machines can use less running time", 1977).
+///
+/// A sum that is wrong by `e` passes only if its row's `r` makes `r e` vanish modulo 2^64, or
+/// what errors in other rows have left: as `0 < |e| < 2^32`, with a chance below 2^-32.
+fn combination(trits: &[i8], activations: &[i8], cols: usize, sums: &[i32]) -> Result<(), Refusal> {
+    let tokens = activations.len() / cols;
+    let mut random = Operands::of_size(trits.len(), tokens);
+    let mut combined = vec![0u64; cols];
+    let mut seen = vec![0u64; tokens];
+    for (row, sums) in trits.chunks_exact(cols).zip(sums.chunks_exact(tokens)) {
+        let r = random.bits();
+        // By the trit: 0, r or -r.
+        let multiple = [r.wrapping_neg(), 0, r];
+        for (c, &trit) in combined.iter_mut().zip(row) {
+            *c = c.wrapping_add(multiple[(trit + 1) as usize]);
+        }
+        for (s, &sum) in seen.iter_mut().zip(sums) {
+            *s = s.wrapping_add(r.wrapping_mul(i64::from(sum) as u64));
+        }
+    }
+    for (t, q) in activations.chunks_exact(cols).enumerate() {
+        let want = combined.iter().zip(q).fold(0u64, |sum, (&c, &q)| {
+            sum.wrapping_add(c.wrapping_mul(i64::from(q) as u64))
+        });
+        let halves = |x: u64| Answer::Integers(vec![x as i32, (x >> 32) as i32]);
+        hold(
+            format!("a random combination of all sums of token {t}"),
+            &halves(seen[t]),
+            &halves(want),
+            Tolerance::Exact,
+        )?;
+    }
+    Ok(())
+}
+
+/// A product in its place.
+struct Product {
+    matrix: Matrix,
+    activations: Vec<i8>,
+    /// The scale of each token, 1: what is written are the sums.
+    factors: Vec<f32>,
+    input: Input,
+    out: Vec<f32>,
+    scheduler: Arc<dyn Scheduler>,
+}
+
+impl Body for Product {
+    fn run(&mut self, iterations: u64) -> Result<(), Error> {
+        let Self {
+            matrix,
+            activations,
+            factors,
+            input,
+            out,
+            scheduler,
+        } = self;
+        let scheduler = &**scheduler;
+        scheduler.enter(&mut || {
+            for _ in 0..iterations {
+                // A kernel's tables are made for each token and are a part of its price.
+                input.set(activations, matrix.cols());
+                input.prepare(matrix.kernel());
+                matrix.product(input, scheduler, out, &|_, sums, out| {
+                    float::finish(sums, factors, out);
+                });
+            }
+        });
+        Ok(())
+    }
+
+    fn answer(&self) -> Answer {
+        Answer::from_f32(&self.out)
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of_f32(&self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wrong sum in any row and token is seen, whether or not the oracle samples the row.
+    #[test]
+    fn a_combination_of_all_rows_sees_one_wrong_sum() {
+        let (rows, cols, tokens) = (700, 48, 3);
+        let (trits, activations) = operands(rows, cols, tokens);
+        let mut sums = vec![0; rows * tokens];
+        for (t, q) in activations.chunks_exact(cols).enumerate() {
+            let column = oracle::ops::dot_rows(&trits, rows, cols, q);
+            for (n, sum) in column.into_iter().enumerate() {
+                sums[n * tokens + t] = sum;
+            }
+        }
+        let check = |sums: &[i32]| combination(&trits, &activations, cols, sums);
+        assert!(check(&sums).is_ok());
+        for at in [0, 1000, rows * tokens - 1] {
+            for error in [1, -1, 1 << 20] {
+                sums[at] += error;
+                assert!(check(&sums).is_err(), "sum {at} is off by {error}");
+                sums[at] -= error;
+            }
+        }
+        sums.swap(tokens, 2 * tokens);
+        assert!(check(&sums).is_err(), "two rows have changed places");
+    }
+
+    #[test]
+    fn a_sample_has_both_ends_and_no_row_twice() {
+        let sample = sample(13_824, 2560, 32);
+        assert!((128..=256).contains(&sample.len()));
+        assert_eq!(sample[..64], (0..64).collect::<Vec<_>>());
+        assert_eq!(sample.last(), Some(&13_823));
+        assert!(sample.windows(2).all(|w| w[0] < w[1]));
+        assert_eq!(super::sample(100, 2560, 32).len(), 100);
+    }
+}
