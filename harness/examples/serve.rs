@@ -14,6 +14,7 @@ fn main() -> std::process::ExitCode {
             }
         })
         .case("sort", || {
+            println!("stdout belongs to the protocol, so this goes to stderr");
             let numbers: Vec<u32> = (0..1024)
                 .map(|n: u32| n.wrapping_mul(2_654_435_761))
                 .collect();

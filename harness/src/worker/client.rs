@@ -26,9 +26,6 @@ pub struct Answer {
 }
 
 /// A running worker, which has said hello. Dropping it kills its whole process group.
-///
-/// A turn costs least where the thread that asks is held to the worker's processor too: each
-/// sleeps while the other runs, and no other processor has to be woken.
 pub struct Worker {
     name: String,
     timeout: Duration,
