@@ -87,11 +87,7 @@ const MAX_TIME: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// When a side can't be had; what fails during the comparison is told with its case.
-pub fn run(
-    arguments: &Arguments,
-    threads: Option<usize>,
-    output: Output,
-) -> Result<Exit, Failure> {
+pub fn run(arguments: &Arguments, threads: Option<usize>, output: Output) -> Result<Exit, Failure> {
     let margin = arguments.judging.margin();
     let plan = arguments.judging.plan(&margin, ALPHA, MAX_TIME)?;
     let started = rfc3339(SystemTime::now());
@@ -278,7 +274,10 @@ fn contests(arguments: &Arguments, threads: Option<usize>) -> Result<Vec<Contest
     }
     let sides = [configuration(a, threads)?, configuration(b, threads)?];
     let shapes = match arguments.shape.as_slice() {
-        [] => SHAPES.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
+        [] => SHAPES
+            .iter()
+            .map(|(name, _, _)| (*name).to_owned())
+            .collect(),
         shapes => shapes.to_vec(),
     };
     let phases = match arguments.phase.as_slice() {
@@ -327,4 +326,3 @@ fn configuration(text: &str, threads: Option<usize>) -> Result<(String, usize), 
     };
     Ok((name.to_owned(), threads))
 }
-

@@ -124,7 +124,12 @@ mod tests {
 
     #[test]
     fn times_are_read_with_their_units() {
-        for (text, ms) in [("10", 10_000), ("0.5s", 500), ("500ms", 500), ("2m", 120_000)] {
+        for (text, ms) in [
+            ("10", 10_000),
+            ("0.5s", 500),
+            ("500ms", 500),
+            ("2m", 120_000),
+        ] {
             assert_eq!(seconds(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for bad in ["", "0", "-1", "5h", "nan", "1e99", "s"] {

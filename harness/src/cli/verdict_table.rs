@@ -51,7 +51,13 @@ fn gravity(verdict: Verdict) -> u8 {
 
 /// The whole in one line.
 pub fn summary(verdicts: &Verdicts) -> String {
-    let count = |verdict| verdicts.cases.iter().filter(|c| c.verdict == verdict).count();
+    let count = |verdict| {
+        verdicts
+            .cases
+            .iter()
+            .filter(|c| c.verdict == verdict)
+            .count()
+    };
     let mut text = format!(
         "{} regressed, {} improved, {} unchanged, {} unclear",
         count(Verdict::Regressed),

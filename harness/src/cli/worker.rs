@@ -1,5 +1,6 @@
 //! `bitgauge worker`: the engine's cases for a comparison of builds.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bitgauge_engine::isa::Isa;
@@ -36,7 +37,7 @@ fn extra(text: &str) -> Result<(CaseId, f64), String> {
 /// Serves until stdin ends.
 ///
 /// # Errors
-/// When stdout can't be had.
+/// None: [`serve`] says on stderr what went wrong.
 pub fn run(arguments: &Arguments, threads: usize) -> Result<Exit, Failure> {
     let cases = match arguments.case.as_slice() {
         [] => default_suite(threads),
@@ -51,8 +52,11 @@ pub fn run(arguments: &Arguments, threads: usize) -> Result<Exit, Failure> {
         revision: None,
         isa: Some(Isa::highest().to_string()),
     };
-    serve(&identity, &mut Served(Suite::new(cases, options)))?;
-    Ok(Exit::Held)
+    let ended = serve(&identity, &mut Served(Suite::new(cases, options)));
+    Ok(match ended == ExitCode::SUCCESS {
+        true => Exit::Held,
+        false => Exit::CouldNotRun,
+    })
 }
 
 struct Served(Suite);

@@ -87,7 +87,12 @@ fn unquoted(text: &str) -> String {
 impl CommandLine<'_> {
     fn once(&mut self) -> Result<Duration, Failure> {
         if let Some(prepare) = &self.settings.prepare {
-            run(&Words::Shell(prepare.clone()), prepare, self.settings, false)?;
+            run(
+                &Words::Shell(prepare.clone()),
+                prepare,
+                self.settings,
+                false,
+            )?;
         }
         let (time, output) = run(
             &self.words,
@@ -120,7 +125,9 @@ fn run(
 ) -> Result<(Duration, Option<Digest>), Failure> {
     let fail = |what: String| Failure::new(format!("`{text}` {what}"));
     let output = match keep_output {
-        true => Some(tempfile::tempfile().map_err(|e| fail(format!("has no place to write: {e}")))?),
+        true => {
+            Some(tempfile::tempfile().map_err(|e| fail(format!("has no place to write: {e}")))?)
+        }
         false => None,
     };
     let stdout = match &output {
@@ -131,7 +138,10 @@ fn run(
         None => Stdio::null(),
     };
     let mut command = words.command();
-    command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::null());
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::null());
     let begin = Instant::now();
     let mut group =
         Group::start(&mut command).map_err(|e| fail(format!("could not be started: {e}")))?;
@@ -151,7 +161,9 @@ fn run(
         }
         Ended::Exited(_) => {}
     }
-    let digest = output.map(|file| digest(file).map_err(|e| fail(format!("wrote output that can't be read: {e}"))));
+    let digest = output.map(|file| {
+        digest(file).map_err(|e| fail(format!("wrote output that can't be read: {e}")))
+    });
     Ok((time, digest.transpose()?))
 }
 
@@ -242,10 +254,21 @@ mod tests {
     #[test]
     fn a_shell_is_asked_only_where_it_is_needed() {
         let by_shell = |text: &str| matches!(Words::new(text).unwrap(), Words::Shell(_));
-        for plain in ["sleep 0.1", "engine 'a | b' --x=1", "/bin/echo \"two words\""] {
+        for plain in [
+            "sleep 0.1",
+            "engine 'a | b' --x=1",
+            "/bin/echo \"two words\"",
+        ] {
             assert!(!by_shell(plain), "{plain}");
         }
-        for shell in ["a | b", "echo $HOME", "A=1 engine", "cd x && y", "ls *.rs", "\"$X\""] {
+        for shell in [
+            "a | b",
+            "echo $HOME",
+            "A=1 engine",
+            "cd x && y",
+            "ls *.rs",
+            "\"$X\"",
+        ] {
             assert!(by_shell(shell), "{shell}");
         }
         assert!(Words::new("").is_err() && Words::new("a 'b").is_err());

@@ -70,7 +70,9 @@ pub enum PairingError {
         error: WorkerError,
     },
     /// There is nothing that both can do.
-    #[error("nothing to compare: {before} has {before_cases} and {after} has {after_cases}, none in common")]
+    #[error(
+        "nothing to compare: {before} has {before_cases} and {after} has {after_cases}, none in common"
+    )]
     NothingInCommon {
         /// One side.
         before: String,
@@ -142,8 +144,10 @@ pub fn run(
     let mut field = Field::new(open, pairing.plan.max_time);
     let mut go_on = ControlFlow::Continue(());
     while go_on.is_continue() && field.open.iter().any(Open::is_open) {
-        let (one, many): (Vec<usize>, Vec<usize>) =
-            field.doubtful().into_iter().partition(|&at| threads[at] == 1);
+        let (one, many): (Vec<usize>, Vec<usize>) = field
+            .doubtful()
+            .into_iter()
+            .partition(|&at| threads[at] == 1);
         for (turn, pinned) in [(one, true), (many, false)] {
             if go_on.is_continue() {
                 go_on = fleet.restart(&mut field, turn, pinned, pairing, watch);
@@ -256,7 +260,7 @@ impl Fleet<'_> {
                 }
                 ControlFlow::Continue(())
             });
-            workers.map(Worker::bye);
+            workers.into_iter().for_each(Worker::bye);
             broken?;
         }
         ControlFlow::Continue(())

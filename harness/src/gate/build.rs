@@ -46,10 +46,23 @@ impl Build<'_> {
             // Known to LLD, which is what Rust links with on x86-64 Linux.
             let order = format!("link-arg=-Wl,--shuffle-sections=*={}", rng.below(1 << 31));
             let link = [
-                "rustc", "--release", "--package", PROGRAM, "--bin", PROGRAM, "--", "-C", &order,
+                "rustc",
+                "--release",
+                "--package",
+                PROGRAM,
+                "--bin",
+                PROGRAM,
+                "--",
+                "-C",
+                &order,
             ];
             if let Err(failure) = self.cargo(&link) {
-                let reason = failure.message.lines().last().unwrap_or_default().to_owned();
+                let reason = failure
+                    .message
+                    .lines()
+                    .last()
+                    .unwrap_or_default()
+                    .to_owned();
                 layouts.note = Some(format!("the linker takes no order of sections: {reason}"));
                 break;
             }

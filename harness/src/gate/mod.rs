@@ -54,11 +54,7 @@ impl Gate<'_> {
     /// # Errors
     /// When the revision is not there, can't be built, or has no worker, there is no usable
     /// baseline; when the work tree can't be built or served, it could not run.
-    pub fn run(
-        &self,
-        stage: &dyn Fn(&str),
-        watch: &mut Watch<'_>,
-    ) -> Result<Gated, Failure> {
+    pub fn run(&self, stage: &dyn Fn(&str), watch: &mut Watch<'_>) -> Result<Gated, Failure> {
         let commit = self.tree.commit(self.against)?;
         let folder = self.target.join(FOLDER);
         let checkout = folder.join("before");

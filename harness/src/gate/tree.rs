@@ -49,7 +49,10 @@ impl Tree {
     /// When Git fails.
     pub fn description(&self) -> Result<String, Failure> {
         let commit = git(&self.root, ["rev-parse", "--short=12", "HEAD"])?;
-        let changes = git(&self.root, ["status", "--porcelain", "--untracked-files=no"])?;
+        let changes = git(
+            &self.root,
+            ["status", "--porcelain", "--untracked-files=no"],
+        )?;
         Ok(match changes.is_empty() {
             true => commit,
             false => format!("{commit}+changes"),
@@ -68,7 +71,15 @@ impl Tree {
                 return Ok(());
             }
             // Left behind by another clone, or half made.
-            let _ = git(&self.root, [OsStr::new("worktree"), "remove".as_ref(), "--force".as_ref(), path]);
+            let _ = git(
+                &self.root,
+                [
+                    OsStr::new("worktree"),
+                    "remove".as_ref(),
+                    "--force".as_ref(),
+                    path,
+                ],
+            );
         }
         if folder.exists() {
             std::fs::remove_dir_all(folder).map_err(|e| {
@@ -77,7 +88,11 @@ impl Tree {
         }
         git(&self.root, ["worktree", "prune"])?;
         let add = ["worktree", "add", "--quiet", "--force", "--detach"].map(OsStr::new);
-        git(&self.root, add.into_iter().chain([path, OsStr::new(commit)])).map(drop)
+        git(
+            &self.root,
+            add.into_iter().chain([path, OsStr::new(commit)]),
+        )
+        .map(drop)
     }
 }
 
@@ -96,7 +111,9 @@ fn git<S: AsRef<OsStr>>(
         .output()
         .map_err(|e| Failure::could_not_run(format!("git could not be started: {e}")))?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+        return Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Failure::could_not_run(format!("git: {}", said.trim())))
@@ -127,7 +144,8 @@ mod tests {
         let (dir, tree) = repository();
         let side = dir.path().join("target/side");
         for (revision, text) in [("HEAD~1", "one"), ("HEAD", "two"), ("HEAD~1", "one")] {
-            tree.check_out(&tree.commit(revision).unwrap(), &side).unwrap();
+            tree.check_out(&tree.commit(revision).unwrap(), &side)
+                .unwrap();
             assert_eq!(fs::read_to_string(side.join("file")).unwrap(), text);
             fs::write(side.join("file"), "changed by hand").unwrap();
         }
@@ -135,7 +153,8 @@ mod tests {
         // Something else in its place.
         fs::remove_dir_all(&side).unwrap();
         fs::create_dir_all(side.join("rubble")).unwrap();
-        tree.check_out(&tree.commit("HEAD").unwrap(), &side).unwrap();
+        tree.check_out(&tree.commit("HEAD").unwrap(), &side)
+            .unwrap();
         assert!(side.join("file").exists() && !side.join("rubble").exists());
     }
 

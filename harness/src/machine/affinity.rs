@@ -103,7 +103,10 @@ mod tests {
         let all = allowed_cpus();
         let last = *all.as_ref().unwrap().last().unwrap();
         std::thread::spawn(move || {
-            assert_eq!(with_current_thread_on(Some(last), allowed_cpus), Some(vec![last]));
+            assert_eq!(
+                with_current_thread_on(Some(last), allowed_cpus),
+                Some(vec![last])
+            );
             assert_eq!(allowed_cpus(), all);
         })
         .join()

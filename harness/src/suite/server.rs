@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::blueprint::{Blueprint, Placed};
 use super::id::CaseId;
 use super::placement::Placement;
-use super::{SuiteCase, SuiteError};
-use crate::measure::{Digest, Timed};
+use super::{Refusal, SuiteCase, SuiteError, hold};
+use crate::measure::{Answer, Digest, Timed, Tolerance};
 
 /// How a worker makes its cases.
 #[derive(Debug, Clone, Default)]
@@ -52,21 +52,22 @@ impl Suite {
     /// Making the case and judging it are not timed.
     ///
     /// # Errors
-    /// What is wrong, in one sentence: with the name, the machine, the answers or the run.
-    pub fn run(&mut self, id: &str, iterations: u64) -> Result<(Duration, String), String> {
+    /// What is wrong with the name, the machine, the answers or the run.
+    pub fn run(&mut self, id: &str, iterations: u64) -> Result<(Duration, String), SuiteError> {
+        let ready = self.ready(id)?;
+        let failed = |message: String| Refusal::Failed(message).of(ready.case.id());
         if iterations == 0 {
-            return Err(format!("{id}: 0 iterations do nothing; at least 1"));
+            return Err(failed("0 iterations do nothing; at least 1".to_owned()));
         }
-        let ready = self.ready(id).map_err(|error| error.to_string())?;
         let time = ready.case.time(iterations);
-        let time = time.map_err(|failure| failure.to_string())?;
+        let time = time.map_err(|failure| Refusal::Failed(failure.message).of(ready.case.id()))?;
         let digest = ready.case.digest();
-        match ready.judged {
-            Some(judged) if judged != digest => Err(format!(
-                "{id}: wrong answers: the digest is {digest}, that of the judged answers {judged}"
-            )),
-            _ => Ok((time, digest.to_string())),
+        if let Some(judged) = ready.judged {
+            let [got, want] = [digest, judged].map(|d| Answer::Integers(d.halves().to_vec()));
+            hold("the digest", &got, &want, Tolerance::Exact)
+                .map_err(|refusal| refusal.of(ready.case.id()))?;
         }
+        Ok((time, digest.to_string()))
     }
 
     /// The extra work that was really planted in a case, as a share of its own; `None` where none
@@ -74,9 +75,8 @@ impl Suite {
     ///
     /// # Errors
     /// As [`Suite::run`].
-    pub fn planted(&mut self, id: &str) -> Result<Option<f64>, String> {
-        let ready = self.ready(id).map_err(|error| error.to_string())?;
-        Ok(ready.planted)
+    pub fn planted(&mut self, id: &str) -> Result<Option<f64>, SuiteError> {
+        Ok(self.ready(id)?.planted)
     }
 
     fn ready(&mut self, id: &str) -> Result<&mut Ready, SuiteError> {
@@ -154,7 +154,15 @@ mod tests {
     fn what_cannot_be_run_is_refused_with_the_reason() {
         let mut suite = Suite::new(Vec::new(), Options::default());
         let refuse = |suite: &mut Suite, id: &str, n| suite.run(id, n).unwrap_err();
-        assert!(refuse(&mut suite, "nonsense", 1).contains("is no case"));
-        assert!(refuse(&mut suite, PRODUCT, 0).contains("at least 1"));
+        assert!(
+            refuse(&mut suite, "nonsense", 1)
+                .to_string()
+                .contains("is no case")
+        );
+        assert!(
+            refuse(&mut suite, PRODUCT, 0)
+                .to_string()
+                .contains("at least 1")
+        );
     }
 }
