@@ -57,6 +57,8 @@ pub type Watch<'a> = dyn FnMut(&Standing<'_>) -> ControlFlow<()> + 'a;
 pub struct Outcome {
     /// Cases that were measured, decided or not.
     pub cases: Vec<CaseVerdict>,
+    /// Of each of these, the log-ratios of its placements, in the order they were made.
+    pub log_ratios: Vec<Vec<f64>>,
     /// Cases without a placement, or whose sides failed.
     pub not_checked: Vec<NotChecked>,
 }
@@ -148,6 +150,8 @@ impl Field {
                 None => {}
             }
             if !unmeasured {
+                let log_ratios = open.trial.placements().iter().map(|p| p.log_ratio);
+                outcome.log_ratios.push(log_ratios.collect());
                 outcome
                     .cases
                     .push(case_verdict(open.case, &open.trial, open.check));

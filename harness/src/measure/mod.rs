@@ -4,6 +4,7 @@
 //! [`round_robin::run`] take only such cases, time them in interleaved slices and keep every
 //! slice as [`Samples`]; [`stats`] turns block log-ratios into an interval and a verdict.
 
+mod batch;
 pub mod calibrate;
 mod digest;
 pub mod interleave;
@@ -16,6 +17,7 @@ pub mod timed;
 pub mod trial;
 pub mod verified;
 
+pub use batch::Batch;
 pub use digest::Digest;
 pub use interleave::{Entrant, Progress, Schedule, Stage, Stopped};
 pub use pair::Estimate;
