@@ -1,6 +1,6 @@
 //! The margin of a comparison: what was asked for, or a default that knows this machine's bias.
 
-use super::{Calibration, CalibrationError, Route, Row, stored};
+use super::{Calibration, CalibrationError, Route, Row, share, stored};
 
 /// Small enough to matter, large enough for the luck of layout.
 pub const DEFAULT_MARGIN: f64 = 0.02;
@@ -60,7 +60,7 @@ fn choose(
         (Some((floor, row)), Some(asked)) => {
             let note = format!(
                 "--margin {} is below the bias floor of this machine, {}: what is called a change may be the luck of layout",
-                percent(asked),
+                share(asked),
                 described(floor, row),
             );
             plain("", (asked < floor).then_some(note))
@@ -90,18 +90,7 @@ fn floor(calibration: &Calibration, path: Route) -> Option<(f64, &Row)> {
 
 fn described(floor: f64, row: &Row) -> String {
     let date = row.measured.split('T').next().unwrap_or_default();
-    format!("{} ({}, calibrated {date})", percent(floor), row.path)
-}
-
-/// Two figures that count.
-fn percent(fraction: f64) -> String {
-    let percent = 100.0 * fraction;
-    match percent {
-        p if p >= 10.0 => format!("{p:.0} %"),
-        p if p >= 1.0 => format!("{p:.1} %"),
-        p if p >= 0.1 => format!("{p:.2} %"),
-        p => format!("{p:.3} %"),
-    }
+    format!("{} ({}, calibrated {date})", share(floor), row.path)
 }
 
 #[cfg(test)]
@@ -139,7 +128,7 @@ mod tests {
         assert_eq!((margin.fraction, margin.note), (0.02, None));
         assert_eq!(
             margin.from,
-            "default; bias floor of this machine 0.30 % (workers, calibrated 2026-11-21)"
+            "default; bias floor of this machine 0.3 % (workers, calibrated 2026-11-21)"
         );
     }
 
@@ -157,10 +146,7 @@ mod tests {
         let below = margin(Route::Functions, Some(0.001), &rows);
         assert_eq!((below.fraction, below.from.as_str()), (0.001, "--margin"));
         let note = below.note.unwrap();
-        assert!(
-            note.contains("0.100 %") && note.contains("0.30 %"),
-            "{note}"
-        );
+        assert!(note.contains("0.1 %") && note.contains("0.3 %"), "{note}");
     }
 
     #[test]

@@ -147,3 +147,41 @@ impl Calibration {
             .min_by_key(|row| row.load)
     }
 }
+
+/// A share in percent, to two figures that count.
+pub fn share(fraction: f64) -> String {
+    let percent = 100.0 * fraction;
+    let decimals = match percent {
+        p if p >= 10.0 || p == p.round() => 0,
+        p if p >= 1.0 => 1,
+        p if p >= 0.1 => 2,
+        _ => 3,
+    };
+    let text = format!("{percent:.decimals$}");
+    let text = match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => &text,
+    };
+    format!("{text} %")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn shares_are_told_in_percent_to_two_figures() {
+        for (fraction, text) in [
+            (0.0, "0 %"),
+            (0.02, "2 %"),
+            (0.003, "0.3 %"),
+            (0.001, "0.1 %"),
+            (0.000_271, "0.027 %"),
+            (0.0123, "1.2 %"),
+            (0.10, "10 %"),
+            (0.4567, "46 %"),
+        ] {
+            assert_eq!(share(fraction), text);
+        }
+    }
+}

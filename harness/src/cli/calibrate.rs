@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::output::Output;
 use super::progress::Progress;
 use crate::calibration::{
-    self, Against, Calibrated, Planted, Route, Row, Settings, Step, folder, save,
+    self, Against, Calibrated, Planted, Route, Row, Settings, Step, folder, save, share,
 };
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
@@ -271,21 +271,4 @@ fn rate(rate: &Rate) -> String {
         rate.trials,
         100.0 * rate.high
     )
-}
-
-/// A share in percent, to two figures that count.
-fn share(fraction: f64) -> String {
-    let percent = 100.0 * fraction;
-    let decimals = match percent {
-        p if p >= 10.0 || p == p.round() => 0,
-        p if p >= 1.0 => 1,
-        p if p >= 0.1 => 2,
-        _ => 3,
-    };
-    let text = format!("{percent:.decimals$}");
-    let text = match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => &text,
-    };
-    format!("{text} %")
 }

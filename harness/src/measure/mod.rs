@@ -12,6 +12,8 @@ pub mod pair;
 mod rng;
 pub mod round_robin;
 pub mod samples;
+#[cfg(test)]
+mod simulation;
 pub mod stats;
 pub mod timed;
 pub mod trial;
