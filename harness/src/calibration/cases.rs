@@ -3,8 +3,7 @@
 
 use crate::suite::{CaseId, IdError};
 
-/// The loop, in which extra work can be planted to a step.
-pub const LOOP: &str = "loop/lcg/20000/1t";
+const LOOP: &str = "loop/lcg/20000/1t";
 
 const PRODUCT: &str = "decode/256x2560/best/1t";
 const MEMORY: &str = "memory/walk/8MiB/1t";

@@ -60,14 +60,11 @@ pub trait Turns {
     /// How long its placements are.
     fn pace(&self) -> Pace;
 
-    /// How many turns make a round of all cases.
-    fn round(&self) -> usize;
-
-    /// The next comparisons, of fixed length or until they are settled.
+    /// The next comparisons. Of a case's first ones and then some, the length is fixed.
     ///
     /// # Errors
     /// When a side can't be had, or answers wrongly.
-    fn next(&mut self, fixed: bool) -> Result<Vec<Comparison>, Failure>;
+    fn next(&mut self) -> Result<Vec<Comparison>, Failure>;
 }
 
 /// Functions of this process.
@@ -76,21 +73,54 @@ pub struct Functions {
     contests: Vec<Contest>,
     order: Vec<usize>,
     at: usize,
+    /// Comparisons so far, by case.
+    done: Vec<usize>,
+    lengths: Lengths,
     rng: SplitMix64,
 }
 
-/// Placements of a comparison of fixed length, at the pace of functions: enough for the rules to
-/// raise an alarm where signs do not quite agree.
-const FUNCTIONS_FIXED: usize = 32;
-/// The same at the pace of workers, whose placements cost more.
-const WORKERS_FIXED: usize = 24;
+/// Placements of the comparisons whose length is fixed.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    /// Of the first of each case, which shows what long placements are worth.
+    first: usize,
+    /// Of the others: enough for the rules to raise an alarm where signs do not quite agree.
+    others: usize,
+    /// Of so many comparisons of a case, one is of fixed length.
+    every: usize,
+}
+
+impl Lengths {
+    fn of(pace: Pace, quick: bool) -> Self {
+        let (first, others, every) = match (pace == Pace::FUNCTIONS, quick) {
+            (true, false) => (96, 32, 4),
+            (true, true) => (48, 32, 4),
+            (false, false) => (48, 24, 3),
+            (false, true) => (24, 24, 4),
+        };
+        Self {
+            first,
+            others,
+            every,
+        }
+    }
+
+    /// Placements of the comparison that so many were before, if that is fixed.
+    fn fixed(self, done: usize) -> Option<usize> {
+        match done {
+            0 => Some(self.first),
+            n if n.is_multiple_of(self.every) => Some(self.others),
+            _ => None,
+        }
+    }
+}
 
 impl Functions {
     /// Makes the cases.
     ///
     /// # Errors
     /// When one can't be made.
-    pub fn new(ids: Vec<CaseId>, seed: u64) -> Result<Self, Failure> {
+    pub fn new(ids: Vec<CaseId>, quick: bool, seed: u64) -> Result<Self, Failure> {
         let contest = |id: &CaseId| -> Result<Contest, Failure> {
             let (before, after) = (Blueprint::new(id)?, Blueprint::new(id)?);
             Ok(Contest::new(id.to_string(), before, after))
@@ -98,6 +128,8 @@ impl Functions {
         Ok(Self {
             contests: ids.iter().map(contest).collect::<Result<_, _>>()?,
             order: cases::turn(ids.len()),
+            done: vec![0; ids.len()],
+            lengths: Lengths::of(Pace::FUNCTIONS, quick),
             ids,
             at: 0,
             rng: SplitMix64::new(seed),
@@ -114,14 +146,13 @@ impl Turns for Functions {
         Pace::FUNCTIONS
     }
 
-    fn round(&self) -> usize {
-        self.order.len()
-    }
-
-    fn next(&mut self, fixed: bool) -> Result<Vec<Comparison>, Failure> {
+    fn next(&mut self) -> Result<Vec<Comparison>, Failure> {
         let case = self.order[self.at];
         self.at = (self.at + 1) % self.order.len();
-        let placements = if fixed { FUNCTIONS_FIXED } else { PATIENCE };
+        let fixed = self.lengths.fixed(self.done[case]);
+        self.done[case] += 1;
+        let placements = fixed.unwrap_or(PATIENCE);
+        let fixed = fixed.is_some();
         let contest = std::slice::from_ref(&self.contests[case]);
         let plan = plan(fixed, 1, self.rng.next_u64());
         let outcome = functions::run(contest, ["A", "A"], &plan, &mut at_most(placements));
@@ -133,15 +164,19 @@ impl Turns for Functions {
 pub struct Pairs {
     ids: Vec<CaseId>,
     sides: [Source; 2],
+    done: usize,
+    lengths: Lengths,
     rng: SplitMix64,
 }
 
 impl Pairs {
     /// Both sides serve `ids`.
-    pub fn new(ids: Vec<CaseId>, sides: [Source; 2], seed: u64) -> Self {
+    pub fn new(ids: Vec<CaseId>, sides: [Source; 2], quick: bool, seed: u64) -> Self {
         Self {
             ids,
             sides,
+            done: 0,
+            lengths: Lengths::of(Pace::WORKERS, quick),
             rng: SplitMix64::new(seed),
         }
     }
@@ -165,12 +200,11 @@ impl Turns for Pairs {
         Pace::WORKERS
     }
 
-    fn round(&self) -> usize {
-        1
-    }
-
-    fn next(&mut self, fixed: bool) -> Result<Vec<Comparison>, Failure> {
-        let rounds = if fixed { WORKERS_FIXED } else { PATIENCE };
+    fn next(&mut self) -> Result<Vec<Comparison>, Failure> {
+        let fixed = self.lengths.fixed(self.done);
+        self.done += 1;
+        let rounds = fixed.unwrap_or(PATIENCE);
+        let fixed = fixed.is_some();
         let pairing = Pairing {
             plan: plan(fixed, self.ids.len(), self.rng.next_u64()),
             timeout: Duration::from_secs(60),

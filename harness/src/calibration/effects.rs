@@ -8,31 +8,39 @@
 //! rule, at a margin of half the effect, calls 95 % of such comparisons right. The smallest one is
 //! searched for on a grid, whose steps are a tenth.
 //!
-//! This leaves two things out. Longer comparisons have longer placements, which scatter less: the
-//! estimate errs on the safe side. And placements are drawn as if they were independent, which on
-//! a machine with slow phases they are not quite: there it errs on the other side. So one estimate
-//! is [checked](super::planted) by planting it.
+//! Placements grow as a comparison goes on, and longer ones scatter less, so each is drawn from
+//! those of its own length. The first comparison of each case goes on until placements are long;
+//! longer ones than were recorded are drawn from the longest that were, which errs on the safe
+//! side. What is left out: placements are drawn as if they were independent, which on a machine
+//! with slow phases they are not quite. So estimates are [checked](super::planted) by planting.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::comparisons::{Comparison, rules};
 use crate::measure::stats::Sequential;
 use crate::measure::{Pace, SplitMix64, Verdict};
 
-/// Effects from a hundredth of a percent to a half.
-const LEAST: f64 = 1e-4;
+/// The least effect that is tried: smaller ones are of no use, and can't be planted for a check
+/// (a few steps more of a loop overlap with what is around it).
+pub const LEAST: f64 = 5e-4;
+/// The largest.
 const MOST: f64 = 0.5;
 const STEP: f64 = 1.1;
 
 /// Resampled comparisons for each effect that is tried.
 const RESAMPLES: usize = 400;
 
-/// Share of them that must be called.
-const POWER: f64 = 0.95;
+/// So many of them may remain uncalled.
+const MISSES: usize = RESAMPLES / 20;
+
+/// Placements of one length that are enough to draw from.
+const ENOUGH: usize = 8;
 
 /// What is known of a case's placements.
 pub struct Scatter {
-    log_ratios: Vec<f64>,
+    /// Log-ratios by length, shortest first: none is empty.
+    by_length: Vec<(Duration, Vec<f64>)>,
     /// Seconds beyond its blocks that a placement takes: making both sides, and what blocks
     /// overrun.
     overhead: f64,
@@ -42,20 +50,37 @@ pub struct Scatter {
 impl Scatter {
     /// Of comparisons of one case, those of fixed length. `None` without one.
     pub fn of<'a>(comparisons: impl Iterator<Item = &'a Comparison>, pace: Pace) -> Option<Self> {
-        let (mut log_ratios, mut seconds, mut blocks) = (Vec::new(), 0.0, 0.0);
+        let (mut seconds, mut blocks, mut placements) = (0.0, 0.0, 0_usize);
+        let mut by_length = BTreeMap::<Duration, Vec<f64>>::new();
         for c in comparisons.filter(|c| c.fixed) {
             seconds += c.seconds;
-            blocks += (0..c.log_ratios.len())
-                .map(|n| length(pace, n))
-                .sum::<f64>();
-            log_ratios.extend(c.log_ratios.iter().filter(|r| r.is_finite()));
+            placements += c.log_ratios.len();
+            for (at, &log_ratio) in c.log_ratios.iter().enumerate() {
+                let length = pace.grown(at).placement;
+                blocks += length.as_secs_f64();
+                if log_ratio.is_finite() {
+                    by_length.entry(length).or_default().push(log_ratio);
+                }
+            }
         }
-        let overhead = f64::max(0.0, seconds - blocks) / log_ratios.len() as f64;
-        (!log_ratios.is_empty()).then_some(Self {
-            log_ratios,
-            overhead,
+        let mut by_length: Vec<(Duration, Vec<f64>)> = by_length.into_iter().collect();
+        while by_length.len() > 1 && by_length.last().is_some_and(|(_, r)| r.len() < ENOUGH) {
+            by_length.pop();
+        }
+        (!by_length.is_empty()).then(|| Self {
+            by_length,
+            overhead: f64::max(0.0, seconds - blocks) / placements as f64,
             pace,
         })
+    }
+
+    /// What a placement may give that so many were before.
+    fn pool(&self, placements: usize) -> &[f64] {
+        let length = self.pace.grown(placements).placement;
+        let known = self.by_length.iter().rev();
+        let mut fitting = known.skip_while(|(known, _)| *known > length);
+        let (_, pool) = fitting.next().unwrap_or(&self.by_length[0]);
+        pool
     }
 
     /// Placements that end within `budget`.
@@ -75,7 +100,7 @@ impl Scatter {
         let placements = self.placements_within(budget);
         let steps = ((MOST / LEAST).ln() / STEP.ln()) as i32;
         let effect = |step: i32| LEAST * STEP.powi(step);
-        let seen = |step: i32| self.power(effect(step), placements, seed) >= POWER;
+        let seen = |step: i32| self.sees(effect(step), placements, seed);
         if !seen(steps) {
             return None;
         }
@@ -90,21 +115,26 @@ impl Scatter {
         Some(effect(enough))
     }
 
-    /// Share of resampled comparisons in which `effect` is called.
-    fn power(&self, effect: f64, placements: usize, seed: u64) -> f64 {
+    /// Whether `effect` is called in enough resampled comparisons.
+    fn sees(&self, effect: f64, placements: usize, seed: u64) -> bool {
         let mut rng = SplitMix64::new(seed);
         let rules = rules(0.5 * effect);
         let shift = effect.ln_1p();
-        let called = (0..RESAMPLES).filter(|_| {
+        let mut missed = 0;
+        for _ in 0..RESAMPLES {
             let mut test = Sequential::new(&rules);
-            let decided = (0..placements).any(|_| {
-                let drawn = self.log_ratios[rng.below(self.log_ratios.len())];
+            let decided = (0..placements).any(|at| {
+                let pool = self.pool(at);
+                let drawn = pool[rng.below(pool.len())];
                 let sign = [1.0, -1.0][rng.below(2)];
                 test.push(shift + sign * drawn) != Verdict::Unclear
             });
-            decided && test.verdict() == Verdict::Improved
-        });
-        called.count() as f64 / RESAMPLES as f64
+            missed += usize::from(!decided || test.verdict() != Verdict::Improved);
+            if missed > MISSES {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -167,6 +197,28 @@ mod tests {
         // The 17th has twice the blocks: 13 ms.
         assert_eq!(scatter.placements_within(Duration::from_millis(172)), 16);
         assert_eq!(scatter.placements_within(Duration::from_millis(174)), 17);
+    }
+
+    /// Off by 10 % while short, by 0.1 % once twice as long: with time for long ones, a small
+    /// effect is seen.
+    #[test]
+    fn long_placements_are_drawn_from_long_ones() {
+        let both_ways = |i: usize, size: f64| [size, -size][i % 2];
+        let log_ratios = (0..32).map(|i| both_ways(i, if i < 16 { 0.1 } else { 0.001 }));
+        let scatter = scatter(log_ratios.collect(), 16.0 * 0.009);
+        let short = scatter
+            .smallest_effect(Duration::from_millis(48), 1)
+            .unwrap();
+        let long = scatter.smallest_effect(Duration::from_secs(5), 1).unwrap();
+        assert!(short > 0.2 && long < 0.004, "{short} {long}");
+        // A few long ones are too few to draw from.
+        let few = (0..20).map(|i| both_ways(i, if i < 16 { 0.1 } else { 0.001 }));
+        let few = super::Scatter::of(
+            [comparison(few.collect(), 0.1, true)].iter(),
+            Pace::FUNCTIONS,
+        );
+        let few = few.unwrap().smallest_effect(Duration::from_secs(5), 1);
+        assert!(few.unwrap() > 0.1, "{few:?}");
     }
 
     #[test]

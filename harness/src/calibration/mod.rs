@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::stats::Rate;
 
 pub use against::{Against, AgainstRow};
+pub use effects::LEAST as LEAST_EFFECT;
 pub use load::{Load, busy};
 pub use margin::{DEFAULT_MARGIN, Margin, margin};
 pub use planted::Planted;
@@ -134,7 +135,8 @@ pub struct Effect {
     /// Seconds of measuring one case.
     pub within: f64,
     /// A change by this fraction, judged at a margin of half of it, is called in 95 % of
-    /// comparisons. `None` where not even the largest that was tried is.
+    /// comparisons: at best [`LEAST_EFFECT`], the least that is tried. `None` where not even the
+    /// largest is.
     pub fraction: Option<f64>,
 }
 

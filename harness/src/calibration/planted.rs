@@ -1,11 +1,11 @@
-//! One estimate of the smallest effect, checked: that effect is planted, and counted.
+//! Estimates of the smallest effect, checked: that effect is planted, and how often it is found is
+//! counted.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::cases::LOOP;
 use super::comparisons::{Comparison, rules};
 use super::effects::Scatter;
 use crate::compare::functions::{self, Contest};
@@ -13,7 +13,7 @@ use crate::compare::{Plan, Standing};
 use crate::exit::Failure;
 use crate::measure::stats::Rate;
 use crate::measure::{Pace, SplitMix64, Verdict};
-use crate::suite::{Blueprint, CaseId};
+use crate::suite::{Blueprint, CaseId, Work};
 
 /// An effect of known size, and how often it was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,35 +28,44 @@ pub struct Planted {
     pub found: Rate,
 }
 
-/// Short, so that many comparisons can be made.
-const BUDGET: Duration = Duration::from_millis(250);
+/// The time for which the estimate of a case is checked: short, so that many comparisons can be
+/// made. `None` for cases in which extra work can't be planted exactly.
+pub fn budget(id: &CaseId) -> Option<Duration> {
+    match id.work() {
+        Work::Lcg { .. } => Some(Duration::from_millis(250)),
+        // Filling both buffers takes most of the time.
+        Work::Walk { .. } => Some(Duration::from_secs(1)),
+        _ => None,
+    }
+}
 
-/// Plants in the loop what its comparisons say is found in a quarter of a second, and compares
-/// `times` over. `None` where they say nothing of it.
+/// Plants in a case what its comparisons say is found within a time, and compares `times` over.
+/// `None` where they say nothing of it.
 ///
 /// # Errors
 /// When the case can't be made or timed.
 pub fn check<'a>(
-    of_loop: impl Iterator<Item = &'a Comparison>,
+    id: &CaseId,
+    of_case: impl Iterator<Item = &'a Comparison>,
+    within: Duration,
     times: u64,
     seed: u64,
 ) -> Result<Option<Planted>, Failure> {
     let mut rng = SplitMix64::new(seed);
-    let smallest = Scatter::of(of_loop, Pace::FUNCTIONS)
-        .and_then(|scatter| scatter.smallest_effect(BUDGET, rng.next_u64()));
+    let smallest = Scatter::of(of_case, Pace::FUNCTIONS)
+        .and_then(|scatter| scatter.smallest_effect(within, rng.next_u64()));
     let Some(smallest) = smallest else {
         return Ok(None);
     };
-    let id: CaseId = LOOP.parse()?;
-    let after = Blueprint::new(&id)?.with_extra(smallest)?;
+    let after = Blueprint::new(id)?.with_extra(smallest)?;
     let fraction = after.planted().unwrap_or(smallest);
-    let contest = [Contest::new(LOOP, Blueprint::new(&id)?, after)];
+    let contest = [Contest::new(id.to_string(), Blueprint::new(id)?, after)];
     let mut found = 0;
     for _ in 0..times {
         let plan = Plan {
             rules: rules(0.5 * fraction),
             seed: rng.next_u64(),
-            max_time: BUDGET,
+            max_time: within,
         };
         let mut watch = |_: &Standing<'_>| ControlFlow::Continue(());
         let outcome = functions::run(&contest, ["plain", "planted"], &plan, &mut watch);
@@ -67,8 +76,8 @@ pub fn check<'a>(
         found += u64::from(outcome.cases.iter().any(regressed));
     }
     Ok(Some(Planted {
-        case: LOOP.to_owned(),
-        within: BUDGET.as_secs_f64(),
+        case: id.to_string(),
+        within: within.as_secs_f64(),
         fraction,
         found: Rate::of(found, times),
     }))

@@ -53,9 +53,8 @@ pub struct Calibrated {
     pub calibration: Calibration,
     /// What was asked for and could not be had.
     pub unavailable: Vec<Unavailable>,
-    /// The check of an estimate. `None` where functions were not calibrated idle, or nothing
-    /// could be estimated.
-    pub planted: Option<Planted>,
+    /// Estimates that were checked, where functions were calibrated idle.
+    pub planted: Vec<Planted>,
     /// Criterion's rule, where it was asked for.
     pub criterion: Option<Against>,
 }
@@ -100,11 +99,8 @@ fn against_seconds(quick: bool) -> f64 {
 
 /// Comparisons with a planted effect.
 fn plants(quick: bool) -> u64 {
-    if quick { 10 } else { 40 }
+    if quick { 5 } else { 20 }
 }
-
-/// Of so many rounds, one is of comparisons of fixed length.
-const FIXED_EVERY: usize = 4;
 
 /// One path and load, or criterion's rule at one load.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -159,7 +155,7 @@ pub fn run(settings: &Settings, told: &mut dyn FnMut(&Step<'_>)) -> Result<Calib
                 rows: Vec::new(),
             },
             unavailable: Vec::new(),
-            planted: None,
+            planted: Vec::new(),
             criterion: settings.against_criterion.then(against::settings),
         },
         told,
@@ -204,11 +200,11 @@ impl Run<'_> {
             Stage::Criterion(load) => self.criterion(load, &what, later),
             Stage::Path(path, load) => {
                 let seed = self.rng.next_u64();
-                let ids = self.ids.clone();
+                let (ids, quick) = (self.ids.clone(), self.settings.quick);
                 let mut turns: Box<dyn Turns> = match path {
-                    Route::Functions => Box::new(Functions::new(ids, seed)?),
-                    Route::Workers => Box::new(Pairs::new(ids, self.copies(), seed)),
-                    Route::Builds => Box::new(Pairs::new(ids, self.builds(&what)?, seed)),
+                    Route::Functions => Box::new(Functions::new(ids, quick, seed)?),
+                    Route::Workers => Box::new(Pairs::new(ids, self.copies(), quick, seed)),
+                    Route::Builds => Box::new(Pairs::new(ids, self.builds(&what)?, quick, seed)),
                 };
                 self.path(path, load, turns.as_mut(), &what, later)
             }
@@ -257,8 +253,7 @@ impl Run<'_> {
                 done: done.min(1.0),
                 left: left.max(0.0) + later,
             });
-            let fixed = (turn / turns.round()).is_multiple_of(FIXED_EVERY);
-            comparisons.extend(turns.next(fixed)?);
+            comparisons.extend(turns.next()?);
         }
         still_on(&processes)?;
         drop(processes);
@@ -283,16 +278,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Checks an estimate of the loop, which is the first case.
+    /// Checks estimates by planting.
     fn plant(&mut self, comparisons: &[Comparison], later: f64) -> Result<(), Failure> {
         (self.told)(&Step {
-            what: "planting a small slowdown",
+            what: "planting small slowdowns",
             done: 0.0,
             left: later,
         });
-        let of_loop = comparisons.iter().filter(|c| c.case == 0);
-        let times = plants(self.settings.quick);
-        self.found.planted = planted::check(of_loop, times, self.rng.next_u64())?;
+        for (at, id) in self.ids.iter().enumerate() {
+            let Some(within) = planted::budget(id) else {
+                continue;
+            };
+            let of_case = comparisons.iter().filter(|c| c.case == at);
+            let times = plants(self.settings.quick);
+            let seed = self.rng.next_u64();
+            let planted = planted::check(id, of_case, within, times, seed)?;
+            self.found.planted.extend(planted);
+        }
         Ok(())
     }
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::output::Output;
 use super::progress::Progress;
 use crate::calibration::{
-    self, Against, Calibrated, Planted, Route, Row, Settings, Step, folder, save, share,
+    self, Against, Calibrated, LEAST_EFFECT, Planted, Route, Row, Settings, Step, folder, save,
+    share,
 };
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
@@ -135,7 +136,11 @@ fn write(found: &Calibrated, output: Output) -> Result<(), Failure> {
         alarms(&calibration.rows, output)?;
         effects(&calibration.rows, output)?;
     }
-    if let Some(planted) = &found.planted {
+    if !found.planted.is_empty() {
+        output
+            .line("\nestimates, checked by planting what should be found in 95 % of comparisons")?;
+    }
+    for planted in &found.planted {
         output.line(planted_line(planted))?;
     }
     if let Some(against) = &found.criterion {
@@ -200,7 +205,7 @@ fn effects(rows: &[Row], output: Output) -> Result<(), Failure> {
             let found: Vec<String> = case
                 .effects
                 .iter()
-                .map(|e| format!("{:>8}", e.fraction.map_or("none".to_owned(), share)))
+                .map(|e| format!("{:>8}", effect(e.fraction)))
                 .collect();
             output.line(format!(
                 "{:<9}  {:<6}  {:<width$}  {}  {:>10}  {:>15}",
@@ -219,12 +224,21 @@ fn effects(rows: &[Row], output: Output) -> Result<(), Failure> {
 
 fn planted_line(planted: &Planted) -> String {
     format!(
-        "\nchecked: {} more work, which should be found in 95 % of comparisons within {} s, was found in {} ({})",
+        "{}: {} more work, {} s a comparison: found in {}",
+        planted.case,
         share(planted.fraction),
         planted.within,
         rate(&planted.found),
-        planted.case,
     )
+}
+
+/// The least effect that is tried may not be the smallest that is seen.
+fn effect(fraction: Option<f64>) -> String {
+    match fraction {
+        None => "none".to_owned(),
+        Some(least) if least <= LEAST_EFFECT => format!("<={}", share(least)),
+        Some(fraction) => share(fraction),
+    }
 }
 
 fn criterion(against: &Against, output: Output) -> Result<(), Failure> {
