@@ -13,6 +13,7 @@ pub mod model_source;
 pub mod oracle;
 pub mod report;
 pub mod run;
+pub mod scaling;
 pub mod text_file;
 pub mod verdicts;
 pub mod verify;

@@ -16,6 +16,7 @@ pub mod verified;
 
 pub use interleave::{Entrant, Progress, Schedule, Stage, Stopped};
 pub use pair::Estimate;
+pub(crate) use rng::SplitMix64;
 pub use rng::fresh_seed;
 pub use samples::Samples;
 pub use stats::Verdict;
