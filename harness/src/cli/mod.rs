@@ -8,6 +8,7 @@ mod output;
 mod progress;
 mod report;
 mod run;
+mod scaling;
 pub mod selection;
 mod summaries;
 mod verify;
@@ -52,6 +53,8 @@ enum Command {
     },
     /// Continue a prompt
     Generate(generate::Arguments),
+    /// Speed over threads, against claims, a law and a baseline
+    Scaling(scaling::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
 }
@@ -77,6 +80,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Kernels => kernels::run(output),
         Command::Inspect { model } => inspect::run(model, output),
         Command::Generate(arguments) => generate::run(arguments, threads, output),
+        Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }

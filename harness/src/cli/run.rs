@@ -232,7 +232,7 @@ pub fn measure(
 /// Refuses a model that this machine has no memory for, before an hour is spent on finding out.
 ///
 /// The ladder holds the model packed for up to three kernels, the short form for one.
-fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
+pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
     let kernels = if quick { 1 } else { 3 };
     let vocabulary = (config.vocab_size * config.hidden_size) as u64;
     let ternary = super::summaries::weights(config) - vocabulary;

@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn what_is_not_counted_is_unknown() {
         assert_eq!(sample("100 0 50 800", 1), None);
-        assert_eq!(LoadSample::parse("cpu0 1 1 1 1 1 1 1 1\n", "1 (a) S", &[0]), None);
+        assert_eq!(
+            LoadSample::parse("cpu0 1 1 1 1 1 1 1 1\n", "1 (a) S", &[0]),
+            None
+        );
         let own = "42 (a) S 1 1 1 0 -1 0 0 0 0 0 1 5 0 0 20";
         assert_eq!(LoadSample::parse("cpu0 1 1 1 1 1 1 1 1\n", own, &[3]), None);
     }

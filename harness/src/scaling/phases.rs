@@ -8,7 +8,6 @@ use bitgauge_engine::model::{Group, Model, Projection, Source};
 use bitgauge_engine::session::{BATCH, Session};
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::{Error, Token};
-use clap::ValueEnum;
 use serde::Serialize;
 
 use super::team::{Team, wrong_answers};
@@ -20,7 +19,7 @@ use crate::oracle;
 use crate::verify::random::Random;
 
 /// What the engine does in a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// One token after two others

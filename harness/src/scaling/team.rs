@@ -58,7 +58,11 @@ impl Team {
             teams.push(Self::new(Box::new(Pool::new(threads)?), kernel, judge)?);
         }
         for &threads in counts.iter().filter(|n| contended && **n > 1) {
-            teams.push(Self::new(Box::new(Contended::new(threads)?), kernel, judge)?);
+            teams.push(Self::new(
+                Box::new(Contended::new(threads)?),
+                kernel,
+                judge,
+            )?);
         }
         Ok(teams)
     }

@@ -112,9 +112,8 @@ impl Law {
             kappa: (by / bb).max(0.0),
         };
         // The sum of squares less that of y alone, which all share.
-        let squares = |l: &Self| {
-            l.sigma * (l.sigma * aa - 2.0 * ay) + l.kappa * (l.kappa * bb - 2.0 * by)
-        };
+        let squares =
+            |l: &Self| l.sigma * (l.sigma * aa - 2.0 * ay) + l.kappa * (l.kappa * bb - 2.0 * by);
         let edge = match squares(&only_sigma) <= squares(&only_kappa) {
             true => only_sigma,
             false => only_kappa,
@@ -175,7 +174,9 @@ impl Fit {
             s.log_speedups.len() == rounds && s.log_speedups.iter().all(|r| r.is_finite())
         };
         if !series.iter().all(whole) {
-            return Measured::unavailable("not every round has a ratio for every number of threads");
+            return Measured::unavailable(
+                "not every round has a ratio for every number of threads",
+            );
         }
         let fit = |drawn: &[usize]| {
             let median = |s: &&Series<'_>| {
