@@ -1,5 +1,6 @@
 //! `bitgauge scaling` as a user sees it.
 
+#[allow(dead_code, reason = "other suites use the rest")]
 mod program;
 
 use std::fs;

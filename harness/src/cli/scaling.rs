@@ -332,7 +332,7 @@ fn notes(usable: &Usable, threads: usize, load: &Load) -> Vec<String> {
     ] {
         match share {
             Measured::Is(share) if *share > QUIET => notes.push(format!(
-                "{who} {:.0} % of these processors' time while this ran: more threads look worse than they are",
+                "{who} {:.0} % of these processors' time while this ran: more threads look worse than they are, and a missed claim or a regression may be that",
                 100.0 * share
             )),
             Measured::Is(_) => {}

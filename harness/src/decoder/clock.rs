@@ -216,3 +216,36 @@ pub fn name(part: Part) -> String {
     }
     .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitgauge_engine::threads::Pool;
+    use std::convert::Infallible;
+
+    /// Several pools are alive while one is watched, and their threads have the same names.
+    #[test]
+    fn the_threads_of_a_sleeping_pool_are_not_taken_for_those_of_the_busy_one() {
+        if machine::cpu_time().is_none() {
+            return eprintln!("this kernel keeps no scheduler statistics");
+        }
+        let (_asleep, busy) = (Pool::new(3).unwrap(), Pool::new(2).unwrap());
+        let alone = Pool::new(1).unwrap();
+        for pool in [&busy, &alone] {
+            let mut work = || -> Result<(), Infallible> {
+                pool.enter(&mut || {
+                    let begin = Instant::now();
+                    while begin.elapsed() < Duration::from_millis(5) {}
+                });
+                Ok(())
+            };
+            let Ok(found) = utilisation(pool, &mut work);
+            let Measured::Is(shares) = found else {
+                panic!("{found:?}");
+            };
+            assert_eq!(shares.len(), pool.threads());
+            // Loose: other processes may hold the cores.
+            assert!(shares.iter().any(|s| *s > 5.0), "{shares:?}");
+        }
+    }
+}

@@ -178,18 +178,25 @@ pub fn run(
         naive,
     };
     let mut scaling = Curve::new(Phase::Decode, &race, &teams, &busy, plan.seed).points;
+    // A batch on the whole model takes a second and more: not for the short form.
+    let phases = match plan.quick {
+        true => &[Phase::Product][..],
+        false => &[Phase::Prefill, Phase::Product],
+    };
     let others = scaling::Plan {
         model: plan.model,
         source: plan.source,
         kernel: plan.kernel,
         judge: plan.judge,
-        phases: &[Phase::Prefill, Phase::Product],
+        phases,
         threads: plan.threads,
-        contended: true,
+        contended: false,
         budget: Duration::from_secs(if plan.quick { 4 } else { 40 }),
         seed: plan.seed,
     };
-    let curves = scaling::measure(&others, &teams, stage, step)?;
+    // What the contended scheduler costs is seen in decoding.
+    let pools = &teams[..counts.len()];
+    let curves = scaling::measure(&others, pools, stage, step)?;
     scaling.extend(curves.into_iter().flat_map(|c| c.points));
     let products = products::table(plan, &cases, &teams, &yardsticks);
     Ok(Limits {
