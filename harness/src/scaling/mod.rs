@@ -296,6 +296,7 @@ pub fn to_store(curves: &[Curve], kernel: Kernel, model: &str) -> Stored {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::ClaimedEfficiency;
 
     #[test]
     fn projections_reach_the_claims_and_four_times_the_machine() {
@@ -303,5 +304,50 @@ mod tests {
         assert_eq!(beyond(2), [4, 8, 16]);
         assert_eq!(beyond(6), [8, 16]);
         assert_eq!(beyond(16), [32, 64]);
+    }
+
+    /// Four threads, whether the machine has them or not: what matters here is not how fast.
+    #[test]
+    fn three_thread_counts_give_a_law_that_is_followed_and_never_stored() {
+        use bitgauge_engine::synthetic;
+        let trained = crate::verify::default_fixtures().unwrap().join("trained");
+        let judge = Judge::open(&trained).unwrap();
+        let source = synthetic::model(synthetic::shape("tiny").unwrap(), 1);
+        let kernel = Kernel::best();
+        let model = Model::load(&source, &kernel).unwrap();
+        let plan = Plan {
+            model: &model,
+            source: &source,
+            kernel,
+            judge: &judge,
+            phases: &[Phase::Product],
+            threads: 4,
+            contended: true,
+            budget: Duration::from_millis(1),
+            seed: 1,
+        };
+        let curves = match run(&plan, &|_, _| {}, &|| {}) {
+            Ok(curves) => curves,
+            Err(failure) => panic!("{failure}"),
+        };
+        let points = &curves[0].points;
+        let of = |p: &ScalingPoint| format!("{} {}", p.scheduler, p.threads);
+        let names: Vec<String> = points.iter().map(of).collect();
+        let want = "pool 1,pool 2,pool 4,contended 2,contended 4,pool 8,pool 16";
+        assert_eq!(names.join(","), want);
+        let (measured, beyond) = points.split_at(5);
+        for p in measured {
+            assert!(matches!(p.speedup, Scaled::Measured { .. }), "{p:?}");
+        }
+        let fit = curves[0].law.get().unwrap();
+        assert_eq!(fit.form, usl::Form::Usl);
+        for p in beyond {
+            assert!(matches!(p.speedup, Scaled::Projected { .. }), "{p:?}");
+            let claim = p.claim().unwrap();
+            assert!(matches!(claim, ClaimedEfficiency::NotMeasured(_)), "{p:?}");
+        }
+        let stored = to_store(&curves, kernel, "tiny");
+        let kept: Vec<_> = stored.points.iter().map(|p| p.threads).collect();
+        assert_eq!(kept, [2, 4, 2, 4]);
     }
 }

@@ -97,4 +97,17 @@ mod tests {
             assert_eq!(thread_counts(most), counts);
         }
     }
+
+    #[test]
+    fn a_kernel_that_answers_wrongly_gets_no_team() {
+        let trained = crate::verify::default_fixtures().unwrap().join("trained");
+        let judge = Judge::open(&trained).unwrap();
+        let pool = || Box::new(Pool::new(2).unwrap());
+        let wrong = Kernel::new(&crate::defects::ONE_VALUE).unwrap();
+        let Err(failure) = Team::new(pool(), wrong, &judge) else {
+            panic!("a wrong kernel was let through");
+        };
+        assert_eq!(failure.exit, Exit::WrongAnswers);
+        assert!(Team::new(pool(), Kernel::best(), &judge).is_ok());
+    }
 }
