@@ -16,6 +16,7 @@ pub mod oracle;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod scaling;
 pub mod suite;
 pub mod text_file;
 pub mod verdicts;

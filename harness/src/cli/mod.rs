@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod report;
 mod run;
+mod scaling;
 pub mod selection;
 mod summaries;
 mod verdict_table;
@@ -63,6 +64,8 @@ enum Command {
     Gate(gate::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
+    /// Speed over threads, against claims, a law and a baseline
+    Scaling(scaling::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
 }
@@ -94,6 +97,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         }
         Command::Gate(arguments) => gate::run(arguments, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
+        Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }

@@ -15,7 +15,7 @@ mod tables;
 mod validation;
 mod wording;
 
-use crate::run::{self, Run, RunError};
+use crate::run::{self, Run, RunError, ScalingPoint};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -93,6 +93,26 @@ fn remove(path: &Path) -> Result<(), RunError> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(RunError::io("remove", path, e)),
         _ => Ok(()),
     }
+}
+
+/// The chart of speed over threads, as `scaling.svg` and `scaling.png`; none where no point has a
+/// figure.
+///
+/// # Errors
+/// It could not be drawn.
+pub fn scaling_chart(points: &[ScalingPoint]) -> Result<Vec<Document>, ReportError> {
+    let Some(chart) = chart::scaling(points) else {
+        return Ok(Vec::new());
+    };
+    let svg = Document {
+        path: format!("{}.svg", chart.name),
+        bytes: chart.svg()?.into_bytes(),
+    };
+    let png = Document {
+        path: format!("{}.png", chart.name),
+        bytes: chart.png()?,
+    };
+    Ok(vec![svg, png])
 }
 
 /// Every file of the report, `index.html` first.

@@ -9,6 +9,7 @@ mod parts;
 mod picture;
 mod worth;
 
+pub use curves::scaling;
 pub use palette::dark_rules;
 
 use super::ReportError;
