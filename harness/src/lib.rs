@@ -4,6 +4,7 @@ pub mod cli;
 pub mod decoder;
 pub mod defects;
 pub mod exit;
+pub mod export;
 pub mod fixtures;
 pub mod ladder;
 pub mod limits;

@@ -3,6 +3,7 @@
 mod axis;
 mod bars;
 mod curves;
+pub mod forest;
 mod limits;
 mod palette;
 mod parts;
