@@ -6,6 +6,7 @@ pub mod defects;
 pub mod exit;
 pub mod export;
 pub mod fixtures;
+pub mod import;
 pub mod ladder;
 pub mod limits;
 pub mod machine;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod generate;
+mod import;
 mod inspect;
 mod kernels;
 mod ladder;
@@ -52,6 +53,8 @@ enum Command {
     },
     /// Continue a prompt
     Generate(generate::Arguments),
+    /// Show, save and gate what criterion, gungraun, hyperfine or llama-bench measured
+    Import(import::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
 }
@@ -77,6 +80,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Kernels => kernels::run(output),
         Command::Inspect { model } => inspect::run(model, output),
         Command::Generate(arguments) => generate::run(arguments, threads, output),
+        Command::Import(arguments) => import::run(arguments, output),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }

@@ -18,6 +18,7 @@ pub use csv::table as csv;
 pub use folder::{ExportError, VERDICTS_FILE, documents, folder, read};
 pub use html::page as html;
 pub use markdown::report as markdown;
+pub use words::{figures, headline, quoted};
 
 use crate::measure::Verdict;
 use crate::verdicts::{CaseVerdict, Verdicts};

@@ -2,6 +2,7 @@
 
 mod axis;
 mod bars;
+pub mod beside;
 mod curves;
 pub mod forest;
 mod limits;
