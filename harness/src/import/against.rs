@@ -16,7 +16,7 @@
 //! A count from simulation has no spread: its ratio is taken as it is. A value that a tool stored
 //! without samples has no interval, so its case is `unclear`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Figure, Imported, Statistic, Unit};
 use crate::exit::Exit;
@@ -83,12 +83,15 @@ pub fn compare(before: &Imported, after: &Imported, rule: &Rule, about: About) -
     for left_out in &after.left_out {
         refuse(&left_out.case, left_out.why.clone());
     }
-    let has = |case: &str| {
-        after.figures.iter().any(|f| f.case == case)
-            || after.left_out.iter().any(|l| l.case == case)
-    };
+    let figures = after.figures.iter().map(|f| f.case.as_str());
+    let left_out = after.left_out.iter().map(|l| l.case.as_str());
+    let new: BTreeSet<&str> = figures.chain(left_out).collect();
     if !rule.common_only {
-        for old in before.figures.iter().filter(|old| !has(&old.case)) {
+        for old in before
+            .figures
+            .iter()
+            .filter(|old| !new.contains(old.case.as_str()))
+        {
             refuse(
                 &old.case,
                 "it is stored, and the new results do not have it".into(),
@@ -211,7 +214,7 @@ mod tests {
         };
         Imported {
             tool: Tool::Hyperfine,
-            sources: vec!["a.json".into()],
+            sources: vec!["a.json".to_owned()],
             figures: cases.iter().map(figure).collect(),
             left_out: Vec::new(),
         }

@@ -4,7 +4,7 @@
 //! A case is called as llama-bench's own table calls it, `tg128`, `pp512`, `pp512+tg128`, with the
 //! depth where there is one, after the model, backend and threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -156,28 +156,30 @@ fn comma_separated(path: &Path, text: &str) -> Result<Vec<Test>, ImportError> {
     Ok(tests)
 }
 
-/// A name a test. Tests that differ in further settings have those in their names.
+/// A name a test. Tests of one name that differ in further settings have those in their names.
 fn names(path: &Path, tests: &[Test]) -> Result<Vec<String>, ImportError> {
-    let plain = tests
+    let mut names = tests
         .iter()
         .map(|t| name(path, t))
         .collect::<Result<Vec<_>, _>>()?;
-    let same = |i: usize| {
-        (0..tests.len())
-            .filter(|&j| plain[j] == plain[i])
-            .collect::<Vec<_>>()
-    };
-    let full = |i: usize| {
-        let mut out = plain[i].clone();
-        for (key, value) in &tests[i].fields {
-            let differs = |&j: &usize| tests[j].fields.get(key) != Some(value);
-            if !NOT_SETTINGS.contains(&key.as_str()) && same(i).iter().any(differs) {
-                out += &format!(" {key}={value}");
+    let mut same: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (i, name) in names.iter().enumerate() {
+        same.entry(name.clone()).or_default().push(i);
+    }
+    for group in same.into_values().filter(|group| group.len() > 1) {
+        let keys: BTreeSet<&String> = group.iter().flat_map(|&i| tests[i].fields.keys()).collect();
+        for key in keys {
+            let value = |i: usize| tests[i].fields.get(key);
+            let differs = group.iter().any(|&i| value(i) != value(group[0]));
+            if differs && !NOT_SETTINGS.contains(&key.as_str()) {
+                for &i in &group {
+                    let value = value(i).map_or("none", String::as_str);
+                    names[i] += &format!(" {key}={value}");
+                }
             }
         }
-        out
-    };
-    Ok((0..tests.len()).map(full).collect())
+    }
+    Ok(names)
 }
 
 fn name(path: &Path, test: &Test) -> Result<String, ImportError> {

@@ -135,13 +135,22 @@ pub struct Figure {
 /// The level that the intervals of imported samples aim at.
 const LEVEL: f64 = 0.95;
 
+/// More cases or samples are refused: exact intervals take the square of their number in time.
+const CASES: usize = 20_000;
+const SAMPLES: usize = 10_000;
+
 impl Figure {
     /// The median of `samples` with the interval between order statistics: at 95 % where there are
     /// enough samples, else from the smallest to the largest with the level that this has. `None`
     /// without a sample.
+    ///
+    /// Too many samples for an exact interval get none; [`Figure::fault`] then refuses the figure.
     fn of_samples(case: String, unit: Unit, samples: Vec<f64>) -> Option<Self> {
         let value = median(&samples)?;
-        let interval = fixed_blocks_interval(&samples, LEVEL).or_else(|| range_interval(&samples));
+        let few = (samples.len() <= SAMPLES).then_some(&samples);
+        let interval = few.and_then(|samples| {
+            fixed_blocks_interval(samples, LEVEL).or_else(|| range_interval(samples))
+        });
         Some(Self {
             case,
             unit,
@@ -176,6 +185,13 @@ impl Figure {
                 "`{}` has a sample of {x} {}; finite values above zero are needed",
                 self.case,
                 self.unit.name()
+            ));
+        }
+        if self.samples.len() > SAMPLES {
+            return Some(format!(
+                "`{}` has {} samples; at most {SAMPLES} are read",
+                self.case,
+                self.samples.len()
             ));
         }
         let orderly = |i: &Interval| {
@@ -217,7 +233,7 @@ pub struct Imported {
     /// The tool.
     pub tool: Tool,
     /// The files or folders that were named.
-    pub sources: Vec<PathBuf>,
+    pub sources: Vec<String>,
     /// One figure a case, each with a name of its own.
     pub figures: Vec<Figure>,
     /// Cases without a figure.
@@ -261,7 +277,11 @@ pub fn read(paths: &[PathBuf], from: Option<Tool>) -> Result<Imported, ImportErr
                 other: tool,
             });
         }
-        imported.sources.push(path.clone());
+        if imported.figures.len() + figures.len() > CASES {
+            let what = format!("more than {CASES} cases; import a part of them");
+            return Err(ImportError::content(path, what));
+        }
+        imported.sources.push(path.display().to_string());
         imported.figures.extend(figures);
         imported.left_out.extend(left_out);
     }
