@@ -89,36 +89,39 @@ fn answers(v: &Verdicts) -> Markup {
     } else {
         ("unknown", "?")
     };
+    let sure = format!("false alarms: at most {}", words::percent(v.alpha));
     let sureness = markdown::sureness(v);
+    let plain = "";
     let rows = [
         (
             "Is it right?",
             right_mark.0,
             right_mark.1,
             right.as_str(),
-            "",
+            plain,
         ),
         (
             "Did anything get slower?",
             worse.0,
             worse.1,
             &worse.2,
-            sureness.as_str(),
+            plain,
         ),
         (
             "Did anything get faster?",
             better.0,
             better.1,
             &better.2,
-            "",
+            plain,
         ),
         (
             "Was everything checked?",
             checked.0,
             checked.1,
             &checked.2,
-            "",
+            plain,
         ),
+        ("How sure?", "plain", "", &sure, &sureness),
     ];
     html! {
         dl.answers {

@@ -24,7 +24,7 @@ use crate::measure::Verdict;
 use crate::verdicts::{CaseVerdict, Verdicts};
 
 /// The cases with this verdict; the largest change comes first.
-fn with(v: &Verdicts, verdict: Verdict) -> Vec<&CaseVerdict> {
+pub(crate) fn with(v: &Verdicts, verdict: Verdict) -> Vec<&CaseVerdict> {
     let mut cases: Vec<_> = v.cases.iter().filter(|c| c.verdict == verdict).collect();
     let size = |c: &CaseVerdict| {
         let speedup = c.speedup.filter(|s| s.is_finite() && *s > 0.0);

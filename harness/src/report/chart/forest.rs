@@ -4,15 +4,17 @@ use super::axis::log2;
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit, text_width};
 use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use crate::export::with;
 use crate::measure::Verdict;
 use crate::report::wording::{plural, round};
 use crate::verdicts::{CaseVerdict, Verdicts};
 
 /// Rows that are drawn; the page's tables have all.
 const ROWS: usize = 200;
-const ROW: f64 = 18.0;
-/// Where the plot begins and ends; names stand left of it, figures right of it.
-const PLOT: (f64, f64) = (164.0, RIGHT - 58.0);
+/// Name and figure, and below them the interval: names of cases are long, and a phone is narrow.
+const ROW: f64 = 27.0;
+/// Where the axis begins and ends.
+const PLOT: (f64, f64) = (LEFT + 6.0, RIGHT - 6.0);
 
 /// Positions of speedups, equal distances for equal factors.
 struct Window {
@@ -83,15 +85,13 @@ impl Window {
 /// The chart; `None` without a case.
 pub fn verdicts(v: &Verdicts) -> Option<Chart> {
     let window = Window::of(v)?;
-    let mut rows: Vec<&CaseVerdict> = Vec::new();
-    for verdict in [
+    let order = [
         Verdict::Regressed,
         Verdict::Improved,
         Verdict::Unclear,
         Verdict::Unchanged,
-    ] {
-        rows.extend(v.cases.iter().filter(|c| c.verdict == verdict));
-    }
+    ];
+    let mut rows: Vec<&CaseVerdict> = order.into_iter().flat_map(|o| with(v, o)).collect();
     if rows.is_empty() {
         return None;
     }
@@ -112,7 +112,7 @@ pub fn verdicts(v: &Verdicts) -> Option<Chart> {
     heading(
         &mut p,
         &title,
-        "speedup, ×: right of 1 is faster; whiskers: intervals, open where there is no bound",
+        "speedup, ×; right of 1: faster; whiskers: intervals",
     );
     legend(&mut p, 58.0, &keys);
 
@@ -136,8 +136,7 @@ pub fn verdicts(v: &Verdicts) -> Option<Chart> {
         description += &format!("{} not checked. ", plural(v.not_checked.len(), "case"));
     }
     for (i, c) in rows.iter().enumerate() {
-        let y = first + ROW * (i as f64 + 0.5) + 2.0;
-        row(&mut p, &window, c, y);
+        row(&mut p, &window, c, first + ROW * i as f64);
         let speedup = c.speedup.map_or_else(|| "no speedup".into(), four_digits);
         description += &format!("{}: {} {speedup}. ", c.case, c.verdict);
     }
@@ -164,19 +163,23 @@ fn row(p: &mut Picture, window: &Window, c: &CaseVerdict, y: f64) {
     } else {
         Ink::Text
     };
-    p.text(
-        shortened(&c.case, PLOT.0 - LEFT - 8.0),
-        (LEFT, y),
-        Type::Small,
-        Align::Left,
-        name_ink,
-    );
+    let figure = c.speedup.map_or_else(|| "no speedup".into(), four_digits);
+    let room = RIGHT - LEFT - text_width(&figure, Type::Small) * 1.12 - 10.0;
+    let name = shortened(&c.case, room);
+    let middle = y + 9.0;
+    for (text, x, align) in [(&name, LEFT, Align::Left), (&figure, RIGHT, Align::Right)] {
+        // Lines must not cross words.
+        let width = text_width(text, Type::Small) * 1.12;
+        let from = if align == Align::Left { x } else { x - width };
+        p.rect(from, y + 2.0, width, 14.0, Ink::Paper);
+        p.text(text, (x, middle), Type::Small, align, name_ink);
+    }
+    let y = y + 21.0;
     // Two verdicts in one ink would be told apart by nothing in print: decided ones are filled.
     let filled = c.verdict != Verdict::Unclear;
     let real = |x: Option<f64>| x.filter(|x| x.is_finite() && *x > 0.0);
     let (low, high) = (real(c.low), real(c.high));
     let Some(speedup) = real(c.speedup) else {
-        p.text("none", (RIGHT, y), Type::Small, Align::Right, Ink::Muted);
         return;
     };
     let (x0, x1) = (
@@ -191,13 +194,6 @@ fn row(p: &mut Picture, window: &Window, c: &CaseVerdict, y: f64) {
         }
     }
     p.dot(window.at(speedup), y, ink, filled);
-    p.text(
-        four_digits(speedup),
-        (RIGHT, y),
-        Type::Small,
-        Align::Right,
-        name_ink,
-    );
 }
 
 /// `1.0213×`; beyond 10, three significant digits.
