@@ -12,7 +12,9 @@ use crate::verdicts::{CaseVerdict, Verdicts};
 /// Rows that are drawn; the page's tables have all.
 const ROWS: usize = 200;
 /// Name and figure, and below them the interval: names of cases are long, and a phone is narrow.
-const ROW: f64 = 27.0;
+const ROW: f64 = 28.0;
+/// Where in a row the interval's strip begins.
+const STRIP: f64 = 16.0;
 /// Where the axis begins and ends.
 const PLOT: (f64, f64) = (LEFT + 6.0, RIGHT - 6.0);
 
@@ -116,16 +118,10 @@ pub fn verdicts(v: &Verdicts) -> Option<Chart> {
     );
     legend(&mut p, 58.0, &keys);
 
-    let band = 1.0 + v.margin.max(0.0);
-    let (from, to) = (window.at(1.0 / band), window.at(band));
-    p.rect(from, first, to - from, floor - first, Ink::Grid);
     for tick in window.ticks() {
-        let x = window.at(tick);
-        let ink = if tick == 1.0 { Ink::Muted } else { Ink::Grid };
-        p.line(&[(x, first), (x, floor)], 0.5, ink);
         p.text(
             format!("{}×", round(tick)),
-            (x, floor + 12.0),
+            (window.at(tick), floor + 12.0),
             Type::Small,
             Align::Middle,
             Ink::Muted,
@@ -136,7 +132,9 @@ pub fn verdicts(v: &Verdicts) -> Option<Chart> {
         description += &format!("{} not checked. ", plural(v.not_checked.len(), "case"));
     }
     for (i, c) in rows.iter().enumerate() {
-        row(&mut p, &window, c, first + ROW * i as f64);
+        let y = first + ROW * i as f64;
+        strip(&mut p, &window, v.margin, y + STRIP);
+        row(&mut p, &window, c, y);
         let speedup = c.speedup.map_or_else(|| "no speedup".into(), four_digits);
         description += &format!("{}: {} {speedup}. ", c.case, c.verdict);
     }
@@ -149,6 +147,19 @@ pub fn verdicts(v: &Verdicts) -> Option<Chart> {
         description,
         picture: p,
     })
+}
+
+/// Margin and grid of one row, from `y` down: drawn through, they would cross the names.
+fn strip(p: &mut Picture, window: &Window, margin: f64, y: f64) {
+    let band = 1.0 + margin.max(0.0);
+    let (from, to) = (window.at(1.0 / band), window.at(band));
+    let height = ROW - STRIP;
+    p.rect(from, y, to - from, height, Ink::Grid);
+    for tick in window.ticks() {
+        let x = window.at(tick);
+        let ink = if tick == 1.0 { Ink::Muted } else { Ink::Grid };
+        p.line(&[(x, y), (x, y + height)], 0.5, ink);
+    }
 }
 
 fn row(p: &mut Picture, window: &Window, c: &CaseVerdict, y: f64) {
@@ -167,14 +178,9 @@ fn row(p: &mut Picture, window: &Window, c: &CaseVerdict, y: f64) {
     let room = RIGHT - LEFT - text_width(&figure, Type::Small) * 1.12 - 10.0;
     let name = shortened(&c.case, room);
     let middle = y + 9.0;
-    for (text, x, align) in [(&name, LEFT, Align::Left), (&figure, RIGHT, Align::Right)] {
-        // Lines must not cross words.
-        let width = text_width(text, Type::Small) * 1.12;
-        let from = if align == Align::Left { x } else { x - width };
-        p.rect(from, y + 2.0, width, 14.0, Ink::Paper);
-        p.text(text, (x, middle), Type::Small, align, name_ink);
-    }
-    let y = y + 21.0;
+    p.text(name, (LEFT, middle), Type::Small, Align::Left, name_ink);
+    p.text(figure, (RIGHT, middle), Type::Small, Align::Right, name_ink);
+    let y = y + STRIP + (ROW - STRIP) / 2.0;
     // Two verdicts in one ink would be told apart by nothing in print: decided ones are filled.
     let filled = c.verdict != Verdict::Unclear;
     let real = |x: Option<f64>| x.filter(|x| x.is_finite() && *x > 0.0);
