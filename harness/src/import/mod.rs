@@ -309,15 +309,16 @@ fn detect(path: &Path) -> Result<Tool, ImportError> {
         };
     }
     let text = source::text(path)?;
-    let known: [(Tool, fn(&str) -> bool); 3] = [
-        (Tool::Hyperfine, hyperfine::looks_like),
-        (Tool::Gungraun, gungraun::looks_like),
-        (Tool::LlamaBench, llama_bench::looks_like),
-    ];
-    let found = known.into_iter().find(|(_, looks_like)| looks_like(&text));
-    found
-        .map(|(tool, _)| tool)
-        .ok_or_else(|| ImportError::Unknown { path: path.into() })
+    let tool = if hyperfine::looks_like(&text) {
+        Tool::Hyperfine
+    } else if gungraun::looks_like(&text) {
+        Tool::Gungraun
+    } else if llama_bench::looks_like(&text) {
+        Tool::LlamaBench
+    } else {
+        return Err(ImportError::Unknown { path: path.into() });
+    };
+    Ok(tool)
 }
 
 #[cfg(test)]
