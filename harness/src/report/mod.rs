@@ -3,17 +3,17 @@
 //! Rendering has no clock, no locale, no map with random order, no system font and no libm: the
 //! same `run.json` gives the same bytes on every machine.
 
-mod chart;
+pub(crate) mod chart;
 mod finding;
-mod html;
+pub(crate) mod html;
 mod limit;
-mod markdown;
+pub(crate) mod markdown;
 mod pages;
 mod summary;
-mod table;
+pub(crate) mod table;
 mod tables;
 mod validation;
-mod wording;
+pub(crate) mod wording;
 
 use crate::run::{self, Run, RunError, ScalingPoint};
 use std::fs;

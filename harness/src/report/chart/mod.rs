@@ -2,7 +2,9 @@
 
 mod axis;
 mod bars;
+pub mod beside;
 mod curves;
+pub mod forest;
 mod limits;
 mod palette;
 mod parts;
