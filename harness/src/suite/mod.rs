@@ -21,6 +21,8 @@ mod placement;
 mod product;
 mod server;
 mod slowed;
+#[cfg(test)]
+mod tests;
 
 use bitgauge_engine::Error;
 use bitgauge_engine::kernels::KernelError;

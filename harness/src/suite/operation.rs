@@ -318,7 +318,13 @@ impl Body for Quantize {
     }
 
     fn digest(&self) -> Digest {
-        Digest::of_i32(&self.integers())
+        let quantized = self.input.quantized();
+        let mut bytes = Vec::with_capacity(quantized.tokens() * (self.cols + 4));
+        for (t, scale) in quantized.scales().iter().enumerate() {
+            bytes.extend(scale.to_le_bytes());
+            bytes.extend(quantized.row(t).iter().map(|&q| q as u8));
+        }
+        Digest::of_bytes(&bytes)
     }
 }
 
