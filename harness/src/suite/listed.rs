@@ -87,11 +87,11 @@ mod tests {
                 4 * kernels + 7 + others,
                 "on {threads} threads"
             );
+            // An AVX2 machine runs three kernels besides its fastest.
+            assert!(threads == 1 || suite.len() - 4 * kernels + 4 * 3 >= 45);
             assert_eq!(suite.iter().collect::<BTreeSet<_>>().len(), suite.len());
             assert!(suite.iter().all(|id| [1, threads].contains(&id.threads())));
         }
-        // An AVX2 machine runs four kernels.
-        assert!(4 * 3 + 7 + 30 >= 45);
     }
 
     #[test]

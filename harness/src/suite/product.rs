@@ -98,11 +98,10 @@ impl Plan for ProductPlan {
         let sample = sample(rows, cols, tokens);
         let mut want = Vec::with_capacity(sample.len() * tokens);
         let mut seen = Vec::with_capacity(sample.len() * tokens);
-        let chosen: Vec<i8> = sample
-            .iter()
-            .flat_map(|n| &trits[n * cols..][..cols])
-            .copied()
-            .collect();
+        let mut chosen = Vec::with_capacity(sample.len() * cols);
+        for n in &sample {
+            chosen.extend_from_slice(&trits[n * cols..][..cols]);
+        }
         for (t, q) in activations.chunks_exact(cols).enumerate() {
             want.extend(oracle::ops::dot_rows(&chosen, sample.len(), cols, q));
             seen.extend(sample.iter().map(|n| sums[n * tokens + t]));

@@ -1,8 +1,12 @@
 //! What holds for the cases of every kind.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bitgauge_engine::kernels::{Kernel, Spec, available};
+use bitgauge_engine::aligned::Aligned;
+use bitgauge_engine::kernels::{Kernel, Operands, Rows, Spec, available};
+use bitgauge_engine::trits::Trits;
 
 use super::*;
 use crate::defects;
@@ -56,11 +60,6 @@ fn a_wrong_kernel_is_refused() {
         "token/tiny/best/1t",
     ] {
         for spec in WRONG {
-            let tiny = case.starts_with("token");
-            // The tiny model's widths are whole tiles.
-            if tiny && spec.name() == defects::DROPPED_COLUMNS.name() {
-                continue;
-            }
             let kernel = Kernel::new(spec).unwrap();
             let blueprint = Blueprint::with_kernel(&id(case), kernel).unwrap();
             let error = blueprint.verified(&mut Placement::fresh()).unwrap_err();
@@ -75,50 +74,70 @@ fn a_wrong_kernel_is_refused() {
     }
 }
 
-/// The rows that are left out are none of those that the oracle sums up.
+/// One byte a weight, right but for what `spoil` does to a sum: `(row, token, sum)`.
+fn plain(
+    op: &Operands<'_>,
+    range: Range<usize>,
+    out: &mut [i32],
+    spoil: impl Fn(usize, usize, &mut i32),
+) {
+    let tokens = op.quantized.tokens();
+    for (n, out) in range.zip(out.chunks_exact_mut(tokens)) {
+        let row = &op.weights[n * op.cols..][..op.cols];
+        for (t, out) in out.iter_mut().enumerate() {
+            let products = row.iter().zip(op.quantized.row(t));
+            *out = products
+                .map(|(&w, &q)| i32::from(w as i8) * i32::from(q))
+                .sum();
+            spoil(n, t, out);
+        }
+    }
+}
+
+const fn spec(name: &'static str, rows: Rows) -> Spec {
+    fn pack(trits: &Trits) -> Aligned {
+        let mut packed = Aligned::zeroed(trits.rows() * trits.cols());
+        let bytes = packed.as_mut_slice::<i8>().chunks_exact_mut(trits.cols());
+        for (n, row) in bytes.enumerate() {
+            row.copy_from_slice(trits.row(n));
+        }
+        packed
+    }
+    Spec::portable(name, "one byte a weight", 8.0, 1, pack, |_, _| (), rows)
+}
+
+/// Row 500 is none of those that the oracle sums up.
 #[test]
 fn a_wrong_row_that_the_oracle_did_not_sum_up_is_refused_too() {
-    static ONE_ROW: Spec = {
-        fn rows(
-            op: &bitgauge_engine::kernels::Operands<'_>,
-            range: std::ops::Range<usize>,
-            out: &mut [i32],
-        ) {
-            let tokens = op.quantized.tokens();
-            for (n, out) in range.zip(out.chunks_exact_mut(tokens)) {
-                let row = &op.weights[n * op.cols..][..op.cols];
-                for (t, out) in out.iter_mut().enumerate() {
-                    let products = row.iter().zip(op.quantized.row(t));
-                    *out = products
-                        .map(|(&w, &q)| i32::from(w as i8) * i32::from(q))
-                        .sum();
-                    *out += i32::from(n == 500 && t == 31);
-                }
-            }
-        }
-        fn pack(trits: &bitgauge_engine::trits::Trits) -> bitgauge_engine::aligned::Aligned {
-            let mut packed = bitgauge_engine::aligned::Aligned::zeroed(trits.rows() * trits.cols());
-            let bytes = packed.as_mut_slice::<i8>().chunks_exact_mut(trits.cols());
-            for (n, row) in bytes.enumerate() {
-                row.copy_from_slice(trits.row(n));
-            }
-            packed
-        }
-        Spec::portable(
-            "one-row",
-            "one sum is off by one",
-            8.0,
-            1,
-            pack,
-            |_, _| (),
-            rows,
-        )
-    };
+    static ONE_ROW: Spec = spec("one-row", |op, range, out| {
+        plain(op, range, out, |n, t, sum| {
+            *sum += i32::from(n == 500 && t == 31)
+        });
+    });
     let case = id("prefill/1000x2560/best/1t");
     let blueprint = Blueprint::with_kernel(&case, Kernel::new(&ONE_ROW).unwrap()).unwrap();
     let error = blueprint.judge().unwrap_err().to_string();
+    let says = "a random combination of all sums of token 31";
+    assert!(error.contains(says), "{error}");
+}
+
+#[test]
+fn a_placement_that_answers_otherwise_than_the_judged_one_is_refused() {
+    static LATER: AtomicBool = AtomicBool::new(false);
+    static FICKLE: Spec = spec("fickle", |op, range, out| {
+        let wrong = LATER.load(Ordering::Relaxed);
+        plain(op, range, out, |n, _, sum| {
+            *sum += i32::from(wrong && n == 63)
+        });
+    });
+    let case = id("decode/64x256/best/1t");
+    let blueprint = Blueprint::with_kernel(&case, Kernel::new(&FICKLE).unwrap()).unwrap();
+    assert!(blueprint.verified(&mut Placement::fresh()).is_ok());
+    LATER.store(true, Ordering::Relaxed);
+    let error = blueprint.verified(&mut Placement::fresh()).unwrap_err();
+    assert_eq!(error.exit(), Exit::WrongAnswers);
     assert!(
-        error.contains("a random combination of all sums of token 31"),
+        error.to_string().contains("1 of 64 numbers differ"),
         "{error}"
     );
 }
@@ -171,39 +190,4 @@ fn a_case_takes_time() {
     let blueprint = Blueprint::new(&id("decode/64x256/best/1t")).unwrap();
     let mut placed = blueprint.place(&mut Placement::fresh()).unwrap();
     assert!(placed.time(3).unwrap() > Duration::ZERO);
-}
-
-#[test]
-#[ignore]
-fn probe() {
-    use std::time::Instant;
-    let extra = [
-        "decode/gate_up/best/1t",
-        "memory/walk/256MiB/1t",
-        "loop/lcg/20000/1t",
-    ];
-    let mut ids = default_suite(2);
-    ids.extend(extra.map(id));
-    for case in ids {
-        let mut at = Instant::now();
-        let mut lap = || {
-            let t = at.elapsed();
-            at = Instant::now();
-            t
-        };
-        let b = Blueprint::new(&case).unwrap();
-        let new = lap();
-        b.judge().unwrap();
-        let judge = lap();
-        let mut p = b.place(&mut Placement::fresh()).unwrap();
-        let place = lap();
-        let first = p.time(1).unwrap();
-        let best = (0..15).map(|_| p.time(2).unwrap() / 2).min().unwrap();
-        lap();
-        let d = p.digest();
-        let dig = lap();
-        println!(
-            "{case:45} new {new:>10.1?} judge {judge:>10.1?} place {place:>10.1?} first {first:>10.1?} best {best:>10.1?} digest {dig:>8.1?} {d}"
-        );
-    }
 }
