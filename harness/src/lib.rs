@@ -1,6 +1,7 @@
 //! bitgauge: did this change make it faster, by how much, and is the answer still right?
 
 pub mod cli;
+pub mod counters;
 pub mod decoder;
 pub mod defects;
 pub mod exit;

@@ -13,7 +13,7 @@ mod summary;
 mod table;
 mod tables;
 mod validation;
-mod wording;
+pub(crate) mod wording;
 
 use crate::run::{self, Run, RunError};
 use std::fs;
