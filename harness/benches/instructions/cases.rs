@@ -49,14 +49,14 @@ fn of_kernel(spec: &'static Spec) -> impl Iterator<Item = Case> {
     shapes.flat_map(move |(shape, rows, cols)| {
         let rows = rows.min(ROWS);
         let phases = PHASES.into_iter().enumerate();
-        phases.flat_map(move |(phase, (name, tokens))| {
+        phases.flat_map(move |(phase, (name, _))| {
             let product = kernel(
                 format!("kernel/{}/{shape}/{name}", spec.name()),
                 Box::new(move |kernel| product(kernel, rows, cols, phase)),
             );
             let prepare = kernel(
                 format!("prepare/{}/{cols}/{name}", spec.name()),
-                Box::new(move |kernel| preparation(kernel, cols, tokens)),
+                Box::new(move |kernel| preparation(kernel, cols, phase)),
             );
             [product, prepare]
         })
@@ -71,12 +71,11 @@ fn product(kernel: Kernel, rows: usize, cols: usize, phase: usize) -> Ready {
     Box::new(move || matrix.sums(black_box(&input), 0..rows, black_box(&mut sums)))
 }
 
-/// What is prepared is judged by the products that read it.
-fn preparation(kernel: Kernel, cols: usize, tokens: usize) -> Ready {
+/// Judged by the sums of a product that reads what was prepared.
+fn preparation(kernel: Kernel, cols: usize, phase: usize) -> Ready {
     let operands = Operands::new(8, cols);
-    let mut input = operands.input(tokens);
-    // The first call makes room for the tables.
-    input.prepare(kernel);
+    let mut input = operands.judged(&operands.pack(kernel), phase);
+    let tokens = PHASES[phase].1;
     Box::new(move || {
         input.set(black_box(operands.activations(tokens)), cols);
         input.prepare(kernel);

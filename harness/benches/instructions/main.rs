@@ -219,10 +219,13 @@ fn run(plan: &Plan, counting: &Counting) -> Exit {
             return Exit::NoBaseline;
         }
     }
+    outcome::forget(&home, plan);
     let program = env::current_exe().expect("the path of this program");
     let mut command = Command::new(program);
     let (variable, value) = plan.variable();
+    // Without `--bench`, gungraun runs the cases and counts nothing.
     command
+        .arg("--bench")
         .env(variable, value)
         .env("GUNGRAUN_HOME", &home)
         .env("GUNGRAUN_SAVE_SUMMARY", "json");

@@ -33,3 +33,8 @@ impl Plan {
         (VARIABLE, serde_json::to_string(self).expect("plain text"))
     }
 }
+
+/// A name as gungraun takes it: letters, digits and _.
+pub fn identifier(name: &str) -> String {
+    name.replace('/', "__").replace('-', "_")
+}

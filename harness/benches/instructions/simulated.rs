@@ -5,7 +5,7 @@ use gungraun::{
     binary_benchmark_group, main,
 };
 
-use crate::plan::Plan;
+use crate::plan::{Plan, identifier};
 use crate::{COUNT, REGION};
 
 /// Counts what `Plan::from_environment` says; the process ends when gungraun's runner fails.
@@ -14,7 +14,8 @@ pub fn run() {
 }
 
 fn config() -> BinaryBenchmarkConfig {
-    let mut callgrind = Callgrind::default();
+    // Cycles and cache misses of a processor that nobody has would only mislead.
+    let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);
     callgrind.entry_point(EntryPoint::Custom(format!("*{REGION}")));
     let mut config = BinaryBenchmarkConfig::default();
     config.tool(callgrind).pass_through_env("BITGAUGE_ISA");
@@ -37,11 +38,6 @@ fn benchmarks() -> Vec<BinaryBenchmark> {
         benchmark
     };
     isas.into_iter().map(of_isa).collect()
-}
-
-/// Gungraun takes letters, digits and _.
-pub fn identifier(name: &str) -> String {
-    name.replace('/', "__").replace('-', "_")
 }
 
 binary_benchmark_group!(
