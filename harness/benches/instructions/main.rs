@@ -213,8 +213,10 @@ fn run(plan: &Plan, counting: &Counting) -> Exit {
             compared = None;
         } else if !missing.is_empty() {
             eprintln!(
-                "instructions: no baseline `{name}` of {}; save it with --save-baseline {name} where it is known to be good",
-                missing.join(", ")
+                "instructions: no baseline `{name}` of {} of {} cases, such as {}; save it with --save-baseline {name} where it is known to be good",
+                missing.len(),
+                plan.cases.len(),
+                missing[0]
             );
             return Exit::NoBaseline;
         }
