@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod compare;
+pub mod counters;
 pub mod decoder;
 pub mod defects;
 pub mod exit;
