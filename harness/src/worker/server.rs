@@ -310,7 +310,7 @@ mod tests {
         let mut server = Server::new("test")
             .case("sum", move || {
                 counted.set(counted.get() + 1);
-                let numbers = vec![1_u64, 2, 3];
+                let numbers = [1_u64, 2, 3];
                 move || numbers.iter().sum::<u64>()
             })
             .case(CaseInfo::new("panics").threads(2), || {
