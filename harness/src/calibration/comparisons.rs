@@ -7,11 +7,12 @@ use super::ALPHA;
 use super::cases;
 use crate::compare::functions::{self, Contest};
 use crate::compare::workers::{self, Pairing, Source};
-use crate::compare::{Outcome, Plan, Standing};
+use crate::compare::{CaseSamples, Outcome, Plan, Standing};
 use crate::exit::{Exit, Failure};
 use crate::measure::stats::{Rules, Sequential};
 use crate::measure::{Pace, SplitMix64, Verdict};
 use crate::suite::{Blueprint, CaseId};
+use crate::verdicts::CaseVerdict;
 
 /// One comparison.
 #[derive(Debug, Clone)]
@@ -260,12 +261,12 @@ fn comparisons(outcome: Outcome, ids: &[CaseId], fixed: bool) -> Result<Vec<Comp
             message: format!("{}: {}", failed.case, failed.why),
         });
     }
-    let found = outcome.cases.into_iter().zip(outcome.log_ratios);
-    let comparison = |(case, log_ratios): (crate::verdicts::CaseVerdict, Vec<f64>)| {
-        let case_at = ids.iter().position(|id| id.to_string() == case.case)?;
+    let found = outcome.cases.into_iter().zip(outcome.samples);
+    let comparison = |(case, samples): (CaseVerdict, CaseSamples)| {
+        let at = ids.iter().position(|id| id.to_string() == case.case)?;
         Some(Comparison {
-            case: case_at,
-            log_ratios,
+            case: at,
+            log_ratios: samples.placements.iter().map(|p| p.log_ratio).collect(),
             seconds: case.seconds,
             fixed,
         })

@@ -4,6 +4,7 @@ mod calibrate;
 mod compare;
 mod gate;
 mod generate;
+mod import;
 mod inspect;
 mod judging;
 mod kernels;
@@ -12,6 +13,7 @@ mod output;
 mod progress;
 mod report;
 mod run;
+mod scaling;
 pub mod selection;
 mod summaries;
 mod verdict_table;
@@ -72,6 +74,10 @@ enum Command {
     },
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
+    /// Speed over threads, against claims, a law and a baseline
+    Scaling(scaling::Arguments),
+    /// Show, save and gate what criterion, gungraun, hyperfine or llama-bench measured
+    Import(import::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
 }
@@ -108,6 +114,8 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             Ok(Exit::Held)
         }
         Command::Worker(arguments) => worker::run(arguments, threads),
+        Command::Scaling(arguments) => scaling::run(arguments, threads, output),
+        Command::Import(arguments) => import::run(arguments, output),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }

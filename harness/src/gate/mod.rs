@@ -50,6 +50,8 @@ pub struct Sides {
     pub before: Source,
     /// The work tree.
     pub after: Source,
+    /// The commit, and what the work tree is.
+    pub revisions: [String; 2],
     /// What the reader should know of the builds.
     pub notes: Vec<String>,
 }
@@ -77,6 +79,7 @@ impl Gate<'_> {
             before,
             after,
             mut notes,
+            revisions,
         } = self.sides(stage)?;
         stage("pairing");
         let pairing = Pairing {
@@ -86,13 +89,19 @@ impl Gate<'_> {
             cases: None,
             filters: self.filters.clone(),
         };
-        let paired =
+        let mut paired =
             workers::run(&before, &after, &pairing, watch).map_err(|error| match &error {
                 PairingError::Worker { side, .. } if *side == before.name => {
                     no_baseline(Failure::from(error))
                 }
                 _ => Failure::from(error),
             })?;
+        for (side, revision) in [&mut paired.before, &mut paired.after]
+            .into_iter()
+            .zip(revisions)
+        {
+            side.revision = Some(revision);
+        }
         notes.extend(paired.one_sided.iter().map(|(case, side)| {
             format!("case {case} is only in {side}: nothing to compare it with")
         }));
@@ -125,9 +134,11 @@ impl Gate<'_> {
         )?;
         let notes = before.note.iter().cloned().collect();
         let short = &commit[..commit.len().min(12)];
+        let revisions = [commit.clone(), self.tree.description()?];
         Ok(Sides {
             before: self.source(format!("{} ({short})", self.against), before),
-            after: self.source(format!("work tree ({})", self.tree.description()?), after),
+            after: self.source(format!("work tree ({})", revisions[1]), after),
+            revisions,
             notes,
         })
     }

@@ -64,6 +64,9 @@ enum Row {
     Head,
 }
 
+/// Works on one row: its index, what it holds, where its result goes.
+type EachRow<'a> = dyn Fn(usize, &[f32], &mut [f32]) + 'a;
+
 /// `a` rows of `b` numbers, and what they meet: the norm's weights or the head's input, `[b]`, or
 /// up, `[a][b]`.
 struct RowsPlan {
@@ -130,16 +133,16 @@ impl RowsPlan {
         let b = self.b;
         let other = placement.copy(&self.other);
         if let Some(head) = &self.head {
-            let head = placement.copy(head);
+            placement.pad(head.bytes());
+            let head = head.clone();
             return Box::new(move |rows, out| head.dot_rows(rows, &other, out));
         }
         let x = placement.copy(&self.x);
-        let each =
-            move |rows: Range<usize>, out: &mut [f32], row: &dyn Fn(usize, &[f32], &mut [f32])| {
-                for (n, y) in rows.zip(out.chunks_exact_mut(b)) {
-                    row(n, &x[n * b..][..b], y);
-                }
-            };
+        let each = move |rows: Range<usize>, out: &mut [f32], row: &EachRow<'_>| {
+            for (n, y) in rows.zip(out.chunks_exact_mut(b)) {
+                row(n, &x[n * b..][..b], y);
+            }
+        };
         match self.row {
             Row::RmsNorm | Row::Head => Box::new(move |rows, out| {
                 each(rows, out, &|_, x, y| ops::rms_norm(x, &other, EPS, y));
@@ -183,9 +186,8 @@ impl Plan for RowsPlan {
             Row::Head => (1, self.b * size_of::<u16>()),
             _ => (self.b, self.b * size_of::<f32>()),
         };
-        placement.pad();
         Ok(Box::new(Rows {
-            out: vec![f32::NAN; self.rows() * width],
+            out: placement.poisoned(self.rows() * width),
             width,
             bytes,
             task,
@@ -260,7 +262,7 @@ impl Plan for QuantizePlan {
         _scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
         let x = placement.copy(&self.x);
-        placement.pad();
+        placement.pad(self.x.len());
         Ok(Box::new(Quantize {
             x,
             cols: self.cols,
@@ -318,7 +320,13 @@ impl Body for Quantize {
     }
 
     fn digest(&self) -> Digest {
-        Digest::of_i32(&self.integers())
+        let quantized = self.input.quantized();
+        let mut bytes = Vec::with_capacity(quantized.tokens() * (self.cols + 4));
+        for (t, scale) in quantized.scales().iter().enumerate() {
+            bytes.extend(scale.to_le_bytes());
+            bytes.extend(quantized.row(t).iter().map(|&q| q as u8));
+        }
+        Digest::of_bytes(&bytes)
     }
 }
 
@@ -365,13 +373,11 @@ impl Plan for AttentionPlan {
         placement: &mut Placement,
         scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        let cache = placement.copy(&self.cache);
-        let queries = placement.copy(&self.queries);
-        placement.pad();
+        placement.pad(self.keys.len() * size_of::<f32>());
         Ok(Box::new(Attention {
-            out: vec![f32::NAN; queries.len()],
-            cache,
-            queries,
+            cache: self.cache.clone(),
+            queries: placement.copy(&self.queries),
+            out: placement.poisoned(self.queries.len()),
             start: self.start(),
             scheduler,
         }))

@@ -53,25 +53,32 @@ fn operands(rows: usize, cols: usize, tokens: usize) -> (Vec<i8>, Vec<i8>) {
     (trits, activations)
 }
 
-impl Plan for ProductPlan {
-    fn place(
-        &self,
-        placement: &mut Placement,
-        scheduler: Arc<dyn Scheduler>,
-    ) -> Result<Box<dyn Body>, Refusal> {
-        let matrix = placement.copy(&self.matrix);
+impl ProductPlan {
+    fn at(&self, placement: &mut Placement, scheduler: Arc<dyn Scheduler>) -> Product {
+        placement.pad(self.matrix.bytes());
+        let matrix = self.matrix.clone();
         let activations = placement.copy(&self.activations);
-        placement.pad();
-        let out = vec![f32::NAN; matrix.rows() * self.tokens];
-        placement.pad();
-        Ok(Box::new(Product {
+        let out = placement.poisoned(matrix.rows() * self.tokens);
+        // What the first input makes for itself.
+        placement.pad(self.activations.len());
+        Product {
             matrix,
             activations,
             factors: vec![1.0; self.tokens],
             input: Input::default(),
             out,
             scheduler,
-        }))
+        }
+    }
+}
+
+impl Plan for ProductPlan {
+    fn place(
+        &self,
+        placement: &mut Placement,
+        scheduler: Arc<dyn Scheduler>,
+    ) -> Result<Box<dyn Body>, Refusal> {
+        Ok(Box::new(self.at(placement, scheduler)))
     }
 
     /// The sums against the oracle's: all rows where that is quick, else some hundred. The rows
@@ -92,11 +99,10 @@ impl Plan for ProductPlan {
         let sample = sample(rows, cols, tokens);
         let mut want = Vec::with_capacity(sample.len() * tokens);
         let mut seen = Vec::with_capacity(sample.len() * tokens);
-        let chosen: Vec<i8> = sample
-            .iter()
-            .flat_map(|n| &trits[n * cols..][..cols])
-            .copied()
-            .collect();
+        let mut chosen = Vec::with_capacity(sample.len() * cols);
+        for n in &sample {
+            chosen.extend_from_slice(&trits[n * cols..][..cols]);
+        }
         for (t, q) in activations.chunks_exact(cols).enumerate() {
             want.extend(oracle::ops::dot_rows(&chosen, sample.len(), cols, q));
             seen.extend(sample.iter().map(|n| sums[n * tokens + t]));
@@ -212,7 +218,38 @@ impl Body for Product {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use bitgauge_engine::threads::Pool;
+
     use super::*;
+    use crate::suite::CaseId;
+    use crate::suite::id::Work;
+
+    /// One after the other: without padding, each would find the memory that the last gave back.
+    #[test]
+    fn placements_differ_in_where_their_buffers_lie() {
+        let id: CaseId = "decode/64x256/naive/1t".parse().unwrap();
+        let Work::Product {
+            phase,
+            shape,
+            kernel,
+        } = id.work()
+        else {
+            panic!("{id} is a product");
+        };
+        let plan = ProductPlan::new(shape, *phase, kernel.resolve().unwrap()).unwrap();
+        let pool: Arc<dyn Scheduler> = Arc::new(Pool::new(1).unwrap());
+        let mut activations = BTreeSet::new();
+        let mut out = BTreeSet::new();
+        for seed in 0..16 {
+            let placed = plan.at(&mut Placement::new(seed), pool.clone());
+            activations.insert(placed.activations.as_ptr());
+            out.insert(placed.out.as_ptr() as usize % 4096);
+        }
+        assert!(activations.len() > 5, "{activations:?}");
+        assert!(out.len() > 5, "{out:?}");
+    }
 
     /// A wrong sum in any row and token is seen, whether or not the oracle samples the row.
     #[test]
