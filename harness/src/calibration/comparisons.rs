@@ -89,20 +89,23 @@ struct Lengths {
     others: usize,
     /// Of so many comparisons of a case, one is of fixed length.
     every: usize,
+    /// Time for a comparison of one case, or of all at once.
+    most: Duration,
 }
 
 impl Lengths {
     fn of(pace: Pace, quick: bool) -> Self {
-        let (first, others, every) = match (pace == Pace::FUNCTIONS, quick) {
-            (true, false) => (96, 32, 4),
-            (true, true) => (48, 32, 4),
-            (false, false) => (48, 24, 3),
-            (false, true) => (24, 24, 4),
+        let (first, others, every, seconds) = match (pace == Pace::FUNCTIONS, quick) {
+            (true, false) => (96, 32, 4, 5),
+            (true, true) => (48, 32, 4, 1),
+            (false, false) => (48, 24, 3, 15),
+            (false, true) => (24, 24, 4, 4),
         };
         Self {
             first,
             others,
             every,
+            most: Duration::from_secs(seconds),
         }
     }
 
@@ -156,7 +159,12 @@ impl Turns for Functions {
         let fixed = fixed.is_some();
         let contest = std::slice::from_ref(&self.contests[case]);
         let plan = plan(fixed, 1, self.rng.next_u64());
-        let outcome = functions::run(contest, ["A", "A"], &plan, &mut at_most(placements));
+        let end = End {
+            looks: placements,
+            round: 1,
+            time: self.lengths.most,
+        };
+        let outcome = functions::run(contest, ["A", "A"], &plan, &mut end.watch());
         comparisons(outcome, &self.ids, fixed)
     }
 }
@@ -214,7 +222,12 @@ impl Turns for Pairs {
             filters: Vec::new(),
         };
         let [before, after] = &self.sides;
-        let mut watch = at_most(rounds * self.looks());
+        let end = End {
+            looks: rounds * self.looks(),
+            round: self.looks(),
+            time: self.lengths.most,
+        };
+        let mut watch = end.watch();
         let paired = workers::run(before, after, &pairing, &mut watch)?;
         comparisons(paired.outcome, &self.ids, fixed)
     }
@@ -238,13 +251,27 @@ fn plan(fixed: bool, cases: usize, seed: u64) -> Plan {
     }
 }
 
-/// Ends a comparison after so many looks.
-fn at_most(looks: usize) -> impl FnMut(&Standing<'_>) -> ControlFlow<()> {
-    let mut left = looks;
-    move |_| match left {
-        0 => ControlFlow::Break(()),
-        _ => {
-            left -= 1;
+/// When comparisons end that no verdict ends.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// Looks at the clock, of which there is one before each placement.
+    looks: usize,
+    /// Looks of a round of all cases. One round is made in any case.
+    round: usize,
+    /// Time for all cases together. A machine that is too busy to come to an end in it leaves
+    /// comparisons undecided, or shorter than they were meant to be.
+    time: Duration,
+}
+
+impl End {
+    fn watch(self) -> impl FnMut(&Standing<'_>) -> ControlFlow<()> {
+        let mut looks = 0;
+        move |standing: &Standing<'_>| {
+            let late = looks >= self.round && standing.elapsed >= self.time;
+            if looks >= self.looks || late {
+                return ControlFlow::Break(());
+            }
+            looks += 1;
             ControlFlow::Continue(())
         }
     }

@@ -190,11 +190,10 @@ mod tests {
 
     /// Share of comparisons of equal sides that are called a change; each batch is off by
     /// `drift` times a normal number as a whole.
-    fn alarms(noise_threshold: f64, deviation: f64, drift: f64) -> f64 {
+    fn alarms(rule: CriterionRule, deviation: f64, drift: f64) -> f64 {
         let rule = CriterionRule {
-            noise_threshold,
             resamples: 1000,
-            ..CriterionRule::default()
+            ..rule
         };
         let mut normal = Normal(SplitMix64::new(7));
         let runs = 1000;
@@ -208,28 +207,47 @@ mod tests {
         called.count() as f64 / runs as f64
     }
 
-    /// Without a threshold the second condition nearly follows from the first, so the rate is the
-    /// significance level; the bootstrapped interval of 100 samples is a little narrow.
+    const NO_THRESHOLD: CriterionRule = CriterionRule {
+        significance: 0.05,
+        noise_threshold: 0.0,
+        level: 0.95,
+        resamples: 1000,
+    };
+
+    /// Each condition alone, the other one made lax: both are met in 5 % of comparisons, as the
+    /// levels say. A bootstrapped interval of 100 samples is a little narrow.
     #[test]
-    fn equal_independent_samples_are_called_changed_as_often_as_the_level_says() {
-        let rate = alarms(0.0, 0.02, 0.0);
-        assert!((0.03..0.07).contains(&rate), "{rate}");
+    fn equal_independent_samples_are_called_changed_as_often_as_the_levels_say() {
+        for rule in [
+            NO_THRESHOLD,
+            CriterionRule {
+                level: 0.5,
+                ..NO_THRESHOLD
+            },
+            CriterionRule {
+                significance: 0.5,
+                ..NO_THRESHOLD
+            },
+        ] {
+            let rate = alarms(rule, 0.02, 0.0);
+            assert!((0.03..0.07).contains(&rate), "{rule:?}: {rate}");
+        }
     }
 
     /// Samples of s.d. 10 %: the mean's change has s.d. 1.41 %, and is called beyond
     /// 1 % + 1.96 * 1.41 %, that is 2.67 s.d.: in 0.76 % of comparisons.
     #[test]
     fn the_noise_threshold_lowers_that_rate_as_the_normal_distribution_says() {
-        let rate = alarms(0.01, 0.1, 0.0);
+        let rate = alarms(CriterionRule::default(), 0.1, 0.0);
         assert!((0.001..0.018).contains(&rate), "{rate}");
-        assert_eq!(alarms(0.01, 0.02, 0.0), 0.0);
+        assert_eq!(alarms(CriterionRule::default(), 0.02, 0.0), 0.0);
     }
 
     /// Each batch as a whole off by 3 %: the difference has s.d. 4.24 %, and is called beyond
     /// about 1.6 %, so in about 71 % of comparisons.
     #[test]
     fn batches_taken_on_a_drifting_machine_are_called_changed_by_the_dozen() {
-        let rate = alarms(0.01, 0.02, 0.03);
+        let rate = alarms(CriterionRule::default(), 0.02, 0.03);
         assert!((0.6..0.8).contains(&rate), "{rate}");
     }
 
