@@ -1,6 +1,6 @@
 //! `bitgauge gate`: fails on a real regression, and on nothing else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -8,8 +8,9 @@ use clap::Args;
 use super::compare::{Found, document, finish, watched};
 use super::judging::Judging;
 use super::output::Output;
+use crate::calibration::Route;
 use crate::exit::{Exit, Failure};
-use crate::gate::{Gate, Tree};
+use crate::gate::{Gate, Tree, target_folder};
 use crate::run::rfc3339;
 
 /// Arguments of `bitgauge gate`.
@@ -42,14 +43,11 @@ const MAX_TIME: Duration = Duration::from_secs(120);
 /// # Errors
 /// When a side can't be had.
 pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
-    let margin = arguments.judging.margin();
+    let margin = arguments.judging.margin(Some(Route::Builds));
     let plan = arguments.judging.plan(&margin, ALPHA, MAX_TIME)?;
     let started = rfc3339(SystemTime::now());
     let tree = Tree::around(Path::new("."))?;
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None => tree.root().join("target"),
-    };
+    let target = target_folder(&tree);
     // Every gate leaves a page: one that did not run can't be taken for one that found nothing.
     let report = target.join("gate/report");
     if let Err(error) = std::fs::remove_dir_all(&report)
@@ -63,7 +61,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     let gate = Gate {
         tree: &tree,
         against: &arguments.against,
-        target,
+        target: target_folder(&tree),
         link_orders: arguments.link_orders,
         arguments: vec!["worker".to_owned()],
         plan,

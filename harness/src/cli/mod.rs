@@ -1,5 +1,6 @@
 //! The command line.
 
+mod calibrate;
 mod compare;
 mod gate;
 mod generate;
@@ -63,6 +64,14 @@ enum Command {
     Compare(compare::Arguments),
     /// Fail if the work tree is slower than another revision of itself
     Gate(gate::Arguments),
+    /// Compare a program with itself: false alarms and bias floor of this machine
+    Calibrate(calibrate::Arguments),
+    /// Compute until the process that started this one is gone: a load for `calibrate`
+    #[command(hide = true)]
+    Busy {
+        /// Its number
+        parent: i32,
+    },
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Speed over threads, against claims, a law and a baseline
@@ -99,6 +108,11 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             compare::run(arguments, asked, output)
         }
         Command::Gate(arguments) => gate::run(arguments, output),
+        Command::Calibrate(arguments) => calibrate::run(arguments, threads, output),
+        Command::Busy { parent } => {
+            crate::calibration::busy(*parent);
+            Ok(Exit::Held)
+        }
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),

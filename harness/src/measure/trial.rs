@@ -60,7 +60,8 @@ impl Pace {
         blocks: 1,
     };
 
-    fn grown(self, placements: usize) -> Self {
+    /// The pace of the placement that so many were before.
+    pub(crate) fn grown(self, placements: usize) -> Self {
         let factor = 1 << (placements / PATIENCE).min(6);
         Self {
             placement: self.placement * factor,
