@@ -16,6 +16,7 @@ pub mod oracle;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod suite;
 pub mod text_file;
 pub mod verdicts;

@@ -12,6 +12,7 @@ mod progress;
 mod report;
 mod run;
 pub mod selection;
+mod selftest;
 mod summaries;
 mod verdict_table;
 mod verify;
@@ -61,6 +62,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Fail if the work tree is slower than another revision of itself
     Gate(gate::Arguments),
+    /// Plant regressions and failures, and show that each is noticed
+    Selftest(selftest::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Render the pages of a run folder again
@@ -93,6 +96,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             compare::run(arguments, asked, output)
         }
         Command::Gate(arguments) => gate::run(arguments, output),
+        Command::Selftest(arguments) => selftest::run(arguments, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Report(arguments) => report::run(arguments, output),
     }
