@@ -48,22 +48,27 @@ pub(super) fn items() -> Vec<Item> {
         run: Box::new(move |bench| wrong_kernel(spec, bench)),
     };
     let workers = [
-        (Misbehaviour::OtherDigest, "a worker answers another digest"),
+        (
+            Misbehaviour::OtherDigest,
+            "a worker answers another digest",
+            "they must agree",
+        ),
         (
             Misbehaviour::Flips,
-            "a worker answers another digest each time",
+            "a worker's digest changes while it is timed",
+            "answers differently from run to run",
         ),
     ];
-    let worker = |(mode, what): (Misbehaviour, &str)| Item {
+    let worker = |(mode, what, reason): (Misbehaviour, &str, &'static str)| Item {
         id: format!("wrong-answer/worker/{mode}"),
         planted: format!("{what}, {VICTIM}"),
-        expected: "exit 3, naming the worker and the case".to_owned(),
+        expected: format!("exit 3, naming the worker and the case: \"{reason}\""),
         seen_in: None,
         takes: Duration::from_secs(1),
         run: Box::new(move |bench| {
             let flag = mode.to_string();
             judged(against(mode, bench, &[]), |ran| {
-                ran.must(3, &["NOT CHECKED", VICTIM, &flag])
+                ran.must(3, &[reason, VICTIM, &flag])
             })
         }),
     };

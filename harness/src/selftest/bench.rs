@@ -135,16 +135,24 @@ impl Ran {
         Said::new(held, said)
     }
 
-    /// The line of stderr with the first of `words`, or else its last, shortened.
+    /// The line of stderr with the first of `words`, or else its last; the part around that word
+    /// where the line is long.
     fn gist(&self, words: &[&str]) -> String {
-        const SHOWN: usize = 240;
+        const SHOWN: usize = 260;
+        const BEFORE: usize = 60;
         let lines = || self.stderr.lines().filter(|l| !l.trim().is_empty());
-        let telling = words.first().and_then(|w| lines().find(|l| l.contains(*w)));
-        let line = telling.or(lines().last()).unwrap_or("(silence)").trim();
-        match line.char_indices().nth(SHOWN) {
-            None => line.to_owned(),
-            Some((end, _)) => format!("{} ...", &line[..end]),
+        let telling = |line: &str| words.first().and_then(|w| line.find(w));
+        let line = lines().find(|l| telling(l).is_some()).or(lines().last());
+        let line = line.unwrap_or("(silence)").trim();
+        if line.chars().count() <= SHOWN {
+            return line.to_owned();
         }
+        let word = telling(line).map_or(0, |at| line[..at].chars().count());
+        let from = word.saturating_sub(BEFORE);
+        let shown: String = line.chars().skip(from).take(SHOWN).collect();
+        let cut = |it: bool| if it { "..." } else { "" };
+        let more = line.chars().count() > from + SHOWN;
+        format!("{}{shown}{}", cut(from > 0), cut(more))
     }
 }
 

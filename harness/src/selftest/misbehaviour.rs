@@ -34,7 +34,7 @@ pub enum Misbehaviour {
     NoCases,
     /// Answers the digest of another result.
     OtherDigest,
-    /// Answers another digest each time.
+    /// Answers another digest each time, once it is believed.
     Flips,
     /// Does half of the work, and answers what that gives.
     SkipsWork,
@@ -49,6 +49,9 @@ impl std::fmt::Display for Misbehaviour {
 
 /// Exit status of a worker that dies on purpose.
 const DIED: i32 = 9;
+
+/// Runs after which a digest has been compared.
+const BELIEVED: u64 = 3;
 
 /// Spoils what `inner` serves.
 pub struct Misbehaving<S> {
@@ -106,8 +109,9 @@ impl<S: Serve> Serve for Misbehaving<S> {
                 std::process::exit(DIED);
             }
             Misbehaviour::OtherDigest => (time, "0123456789abcdef".to_owned()),
-            Misbehaviour::Flips => (time, format!("{:016x}", self.runs)),
-            Misbehaviour::SkipsWork
+            Misbehaviour::Flips if self.runs > BELIEVED => (time, format!("{:016x}", self.runs)),
+            Misbehaviour::Flips
+            | Misbehaviour::SkipsWork
             | Misbehaviour::DiesAtHello
             | Misbehaviour::Garbage
             | Misbehaviour::NoCases => (time, check),

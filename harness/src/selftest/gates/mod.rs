@@ -25,7 +25,7 @@ const TABLE: [Row; 8] = [
         seen_in: "bheisler/criterion.rs 824",
         planted: "a regression of 5 %, run as CI runs it",
         expected: "the word `regressed`, and exit 1",
-        takes: 1.0,
+        takes: 0.3,
         run: real::red_but_zero,
     },
     Row {
@@ -33,7 +33,7 @@ const TABLE: [Row; 8] = [
         seen_in: "orieg/php-judy 87",
         planted: "equal sides on simulated machines that turn 5 % slower and back",
         expected: "no change on any of them, at margin 2 %",
-        takes: 0.5,
+        takes: 0.3,
         run: noise::minutes_apart,
     },
     Row {
@@ -41,7 +41,7 @@ const TABLE: [Row; 8] = [
         seen_in: "lance0/rustbgpd 339, 566",
         planted: "five comparisons of a worker with itself, as after a change of documents only",
         expected: "5 of 5 unchanged, at margin 2 %",
-        takes: 5.0,
+        takes: 1.0,
         run: real::docs_only_red,
     },
     Row {
@@ -57,7 +57,7 @@ const TABLE: [Row; 8] = [
         seen_in: "shotover/shotover-proxy 1621",
         planted: "a run that checks nothing, and one that fails",
         expected: "exit 2 for the one; the whole document, with the verdict, for the other",
-        takes: 1.0,
+        takes: 0.3,
         run: real::silence_is_green,
     },
     Row {
@@ -65,7 +65,7 @@ const TABLE: [Row; 8] = [
         seen_in: "rustc-perf, Mongo and others",
         planted: "ten commits of 0.8 % each, gated one by one and against the last release",
         expected: "regressed against the release, at margin 2 % (change points in a history are not looked for yet)",
-        takes: 2.0,
+        takes: 0.7,
         run: real::slow_boil,
     },
     Row {
@@ -73,7 +73,7 @@ const TABLE: [Row; 8] = [
         seen_in: "many",
         planted: "a worker that skips half of the work",
         expected: "exit 3, and no verdict on that case",
-        takes: 2.0,
+        takes: 0.8,
         run: real::wrong_and_fast,
     },
     Row {
@@ -81,7 +81,7 @@ const TABLE: [Row; 8] = [
         seen_in: "Mytkowicz and others, 2009",
         planted: "equal sides on simulated machines where a side's place is worth 1 % (s.d.)",
         expected: "no change on any of them, at margin 2 %",
-        takes: 1.0,
+        takes: 0.3,
         run: noise::layout_luck,
     },
 ];

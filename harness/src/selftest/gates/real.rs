@@ -99,7 +99,6 @@ pub(super) fn three_times_45_minutes(bench: &Bench) -> Said {
         return Said::new(false, "no verdict");
     };
     let held = case.verdict == Verdict::Regressed && case.seconds <= BOUND;
-    // Sixty samples of the same length as ours are few for a fixed plan.
     let fixed = 3.0 * 45.0 * 60.0;
     Said::new(held, format!("{} in {:.2} s", case.verdict, case.seconds)).control(Control {
         rule: "three runs of 45 minutes that fail one after the other".to_owned(),
@@ -212,7 +211,7 @@ pub(super) fn wrong_and_fast(bench: &Bench) -> Said {
         let timed = ran
             .verdicts()
             .is_some_and(|v| v.cases.iter().any(|c| c.case == VICTIM));
-        let said = ran.must(3, &["NOT CHECKED", &flag]);
+        let said = ran.must(3, &["they must agree", &flag]);
         let said = match timed {
             true => Said::new(false, format!("{}; it got a verdict", said.said)),
             false => said,
