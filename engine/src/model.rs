@@ -357,3 +357,26 @@ fn load_layer(source: &dyn Source, dispatch: &dyn Dispatch, layer: usize) -> Res
         ],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Session;
+    use crate::synthetic;
+    use crate::threads::Pool;
+
+    #[test]
+    fn a_model_apart_answers_the_same_from_memory_of_its_own() {
+        let config = synthetic::shape("tiny").unwrap();
+        let model = Model::load(&synthetic::model(config, 1), &Best).unwrap();
+        let apart = model.apart();
+        let pool = Pool::new(1).unwrap();
+        let logits = |model: &Model| {
+            let mut session = Session::new(model, &pool, 2).unwrap();
+            session.prefill(&[1, 2]).unwrap().to_vec()
+        };
+        assert_eq!(logits(&model), logits(&apart));
+        assert!(!Arc::ptr_eq(model.vocabulary(), apart.vocabulary()));
+        assert!(Arc::ptr_eq(model.vocabulary(), model.clone().vocabulary()));
+    }
+}

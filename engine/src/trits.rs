@@ -39,6 +39,9 @@ pub enum TritsError {
     },
 }
 
+/// Values that are checked together.
+const CHUNK: usize = 4096;
+
 impl Trits {
     /// Takes `values`, row-major.
     ///
@@ -52,7 +55,15 @@ impl Trits {
                 got: values.len(),
             });
         }
-        if let Some(at) = values.iter().position(|v| !(-1..=1).contains(v)) {
+        let wrong = |v: &i8| !(-1..=1).contains(v);
+        // A search that may stop anywhere looks at one value at a time; whole chunks are looked at
+        // in vectors.
+        let chunk = values
+            .chunks(CHUNK)
+            .position(|c| c.iter().fold(false, |any, v| any | wrong(v)));
+        let first = chunk.map_or(values.len(), |c| c * CHUNK);
+        if let Some(at) = values[first..].iter().position(wrong) {
+            let at = first + at;
             return Err(TritsError::Value {
                 row: at / cols,
                 col: at % cols,

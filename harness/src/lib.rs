@@ -2,11 +2,14 @@
 
 pub mod cli;
 pub mod compare;
+pub mod counters;
 pub mod decoder;
 pub mod defects;
 pub mod exit;
+pub mod export;
 pub mod fixtures;
 pub mod gate;
+pub mod import;
 pub mod ladder;
 pub mod limits;
 pub mod machine;
@@ -16,6 +19,7 @@ pub mod oracle;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod scaling;
 pub mod selftest;
 pub mod suite;
 pub mod text_file;

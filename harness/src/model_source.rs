@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bitgauge_engine::checkpoint::Checkpoint;
+use bitgauge_engine::checkpoint::{Checkpoint, Config};
 use bitgauge_engine::model::Source;
 use bitgauge_engine::synthetic::{self, Synthetic};
 
@@ -70,5 +70,17 @@ impl ModelSource {
             ),
             Self::Synthetic(_, name) => (*name).to_owned(),
         }
+    }
+}
+
+/// Layers and vocabulary of the short form, as parts of the whole.
+const PART: usize = 10;
+
+/// A tenth of a shape: its layers, and its vocabulary, so that the head keeps its share.
+pub fn tenth(config: &Config) -> Config {
+    Config {
+        num_hidden_layers: (config.num_hidden_layers / PART).max(1),
+        vocab_size: config.vocab_size / PART,
+        ..config.clone()
     }
 }

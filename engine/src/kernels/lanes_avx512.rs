@@ -26,32 +26,38 @@ fn lines<const F: usize>(cols: usize) -> usize {
     cols.div_ceil(QUAD * F)
 }
 
-/// Packs `F` trits a byte; `byte` makes it of their codes, the lowest column first.
+/// Packs `F` trits a byte; `bytes` makes four neighbouring bytes of a word of four codes for each
+/// field, the lowest columns first. All four are made at once: as each fits a byte, plain
+/// arithmetic on words carries nothing from one into the next.
 ///
 /// Field `f` of byte `4 r + j` of a line is row `r`, column `4 f + j` of the line's columns.
-pub(super) fn pack<const F: usize>(trits: &Trits, byte: fn([u8; F]) -> u8) -> Aligned {
+pub(super) fn pack<const F: usize>(trits: &Trits, bytes: impl Fn([u32; F]) -> u32) -> Aligned {
     let lines = lines::<F>(trits.cols());
     let tiles = trits.rows().div_ceil(ROWS);
     let mut packed = Aligned::zeroed(tiles * lines * LINE);
-    let (bytes, _) = packed.as_mut_slice::<u8>().as_chunks_mut::<LINE>();
-    for (i, line) in bytes.iter_mut().enumerate() {
-        let (tile, first) = (i / lines, i % lines * QUAD * F);
-        for (at, out) in line.iter_mut().enumerate() {
-            let row = tile * ROWS + at / QUAD;
-            let code = |f: usize| {
-                let col = first + QUAD * f + at % QUAD;
-                let inside = row < trits.rows() && col < trits.cols();
+    let (all, _) = packed.as_mut_slice::<u8>().as_chunks_mut::<LINE>();
+    for (tile, lines) in all.chunks_exact_mut(lines).enumerate() {
+        for row in tile * ROWS..trits.rows().min((tile + 1) * ROWS) {
+            let (quads, tail) = trits.row(row).as_chunks::<QUAD>();
+            let mut last = [0; QUAD];
+            last[..tail.len()].copy_from_slice(tail);
+            let mut words = quads.iter().chain([&last]).map(|&quad| codes(quad));
+            for line in lines.iter_mut() {
                 // Outside of the matrix any code will do: the activations there are 0.
-                if inside {
-                    (trits.row(row)[col] + 1) as u8
-                } else {
-                    1
-                }
-            };
-            *out = byte(std::array::from_fn(code));
+                let fields = std::array::from_fn(|_| words.next().unwrap_or(0));
+                let at = row % ROWS * QUAD;
+                line[at..at + QUAD].copy_from_slice(&bytes(fields).to_le_bytes());
+            }
         }
     }
     packed
+}
+
+/// Trit + 1 in each byte. Adding to the low seven bits carries into no neighbour, and the eighth
+/// bit is set in -1 alone, whose carry it takes back.
+fn codes(quad: [i8; QUAD]) -> u32 {
+    let word = u32::from_le_bytes(quad.map(|trit| trit as u8));
+    ((word & 0x7f7f_7f7f) + 0x0101_0101) ^ (word & 0x8080_8080)
 }
 
 /// Activations in groups of four columns, each group's tokens next to each other.

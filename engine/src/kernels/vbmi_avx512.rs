@@ -21,15 +21,16 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::Avx512Vbmi,
     bits_per_weight: 1.6,
     tile: ROWS,
-    pack: |trits| lanes::pack(trits, byte),
+    pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::prepare::<FIELDS>,
     rows,
 };
 
 /// Bytes that share their first two codes: the 27 of the other three, rounded up to whole fours.
-const SPAN: u8 = 28;
+const SPAN: u32 = 28;
 
-fn byte([a, b, c, d, e]: [u8; FIELDS]) -> u8 {
+/// Four bytes at once, of four codes in each word.
+fn bytes([a, b, c, d, e]: [u32; FIELDS]) -> u32 {
     SPAN * (a + 3 * b) + (c + 3 * d + 9 * e)
 }
 

@@ -15,17 +15,17 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::Avx512Vnni,
     bits_per_weight: 2.0,
     tile: ROWS,
-    pack: |trits| lanes::pack(trits, byte),
+    pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::prepare::<FIELDS>,
     rows,
 };
 
-/// Two bits a code, low bits first.
-fn byte(codes: [u8; FIELDS]) -> u8 {
+/// Two bits a code, low bits first; four bytes at once.
+fn bytes(codes: [u32; FIELDS]) -> u32 {
     codes
         .into_iter()
         .rev()
-        .fold(0, |byte, code| (byte << 2) | code)
+        .fold(0, |bytes, codes| (bytes << 2) | codes)
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -6,6 +6,9 @@
     reason = "each suite is a crate of its own and uses a part of this"
 )]
 
+pub mod operations;
+pub mod products;
+
 use std::time::Duration;
 
 use criterion::Criterion;
@@ -45,7 +48,7 @@ pub fn assert_close(what: &str, got: &[f32], want: &[f64]) {
         let close = (f64::from(got) - want).abs() <= 1e-5 * largest;
         assert!(
             close,
-            "{what} is wrong at {i}: {got}, the oracle has {want}; what is wrong is not timed"
+            "{what} is wrong at {i}: {got}, the oracle has {want}; what is wrong is not measured"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! `bitgauge compare`: two kernels, two cases, two workers or two command lines.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
@@ -12,10 +13,11 @@ use super::verdict_table;
 use crate::compare::commands::{self, Settings};
 use crate::compare::functions::{self, Contest};
 use crate::compare::workers::{self, Pairing, Source};
-use crate::compare::{Outcome, Plan, Standing};
+use crate::compare::{CaseSamples, Outcome, Plan, Standing};
 use crate::exit::{Exit, Failure};
+use crate::export;
 use crate::machine::Machine;
-use crate::run::rfc3339;
+use crate::run::{rfc3339, write_atomically};
 use crate::suite::{Blueprint, CUT, CaseId, SHAPES};
 use crate::verdicts::{SCHEMA, Side, Verdicts};
 use crate::worker::Launch;
@@ -98,8 +100,14 @@ pub fn run(arguments: &Arguments, threads: Option<usize>, output: Output) -> Res
     } else {
         by_function(arguments, threads, &plan)?
     };
-    let verdicts = document("compare", found, &plan, &margin, started);
-    finish(&verdicts, &arguments.judging, &[], output)
+    let (verdicts, samples) = document("compare", found, &plan, &margin, started);
+    finish(
+        &verdicts,
+        &samples,
+        arguments.judging.out.as_deref(),
+        &[],
+        output,
+    )
 }
 
 /// What was found, and on whom.
@@ -112,14 +120,14 @@ pub struct Found {
     pub after: Side,
 }
 
-/// The document of a comparison.
+/// The document of a comparison, and what it was made from.
 pub fn document(
     command: &str,
     found: Found,
     plan: &Plan,
     margin: &Margin,
     started: String,
-) -> Verdicts {
+) -> (Verdicts, Vec<CaseSamples>) {
     let mut verdicts = Verdicts {
         schema: SCHEMA,
         command: command.to_owned(),
@@ -136,8 +144,11 @@ pub fn document(
         exit: 0,
     };
     verdicts.exit = verdicts.exit() as u8;
-    verdicts
+    (verdicts, found.outcome.samples)
 }
+
+/// Name of the file that holds every slice.
+const SAMPLES_FILE: &str = "samples.json";
 
 /// Tells the verdicts in every form that was asked for.
 ///
@@ -145,13 +156,25 @@ pub fn document(
 /// When they can't be written.
 pub fn finish(
     verdicts: &Verdicts,
-    judging: &Judging,
+    samples: &[CaseSamples],
+    folder: Option<&Path>,
     notes: &[String],
     output: Output,
 ) -> Result<Exit, Failure> {
     verdict_table::write(verdicts, output)?;
     for note in notes {
         output.line(format!("note: {note}"))?;
+    }
+    if let Some(folder) = folder {
+        export::folder(folder, verdicts)?;
+        write_atomically(&folder.join(SAMPLES_FILE), &serde_json::to_vec(samples)?)?;
+        output.line(format!("written to {}", folder.display()))?;
+    }
+    // Read from stderr as well as from stdout, which may hold a document.
+    if std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true") {
+        export::annotations::lines(verdicts)
+            .iter()
+            .for_each(|line| eprintln!("{line}"));
     }
     output.document(verdicts)?;
     Ok(verdicts.exit())

@@ -50,6 +50,16 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
         Some(folder) => PathBuf::from(folder),
         None => tree.root().join("target"),
     };
+    // Every gate leaves a page: one that did not run can't be taken for one that found nothing.
+    let report = target.join("gate/report");
+    if let Err(error) = std::fs::remove_dir_all(&report)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(Failure::could_not_run(format!(
+            "{}: an earlier report can't be removed: {error}",
+            report.display()
+        )));
+    }
     let gate = Gate {
         tree: &tree,
         against: &arguments.against,
@@ -69,6 +79,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
         before: gated.paired.before,
         after: gated.paired.after,
     };
-    let verdicts = document("gate", found, &plan, &margin, started);
-    finish(&verdicts, &arguments.judging, &gated.notes, output)
+    let (verdicts, samples) = document("gate", found, &plan, &margin, started);
+    let folder = arguments.judging.out.clone().unwrap_or(report);
+    finish(&verdicts, &samples, Some(&folder), &gated.notes, output)
 }

@@ -29,7 +29,8 @@ pub struct Judging {
     /// Seed of every random order and place [default: a fresh one, which is recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Write the report, charts and exports into this folder
+    /// Write the report, charts, exports and every sample into this folder [default for gate:
+    /// target/gate/report]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

@@ -3,6 +3,7 @@
 mod compare;
 mod gate;
 mod generate;
+mod import;
 mod inspect;
 mod judging;
 mod kernels;
@@ -11,6 +12,7 @@ mod output;
 mod progress;
 mod report;
 mod run;
+mod scaling;
 pub mod selection;
 mod selftest;
 mod summaries;
@@ -66,6 +68,10 @@ enum Command {
     Selftest(selftest::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
+    /// Speed over threads, against claims, a law and a baseline
+    Scaling(scaling::Arguments),
+    /// Show, save and gate what criterion, gungraun, hyperfine or llama-bench measured
+    Import(import::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
 }
@@ -98,6 +104,8 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Gate(arguments) => gate::run(arguments, output),
         Command::Selftest(arguments) => selftest::run(arguments, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
+        Command::Scaling(arguments) => scaling::run(arguments, threads, output),
+        Command::Import(arguments) => import::run(arguments, output),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }

@@ -18,7 +18,7 @@ use crate::ladder::{self};
 use crate::limits;
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
-use crate::model_source::ModelSource;
+use crate::model_source::{ModelSource, tenth};
 use crate::run::{
     self, CheckStatus, Checks, KernelRow, Measured, ModelSummary, Run, Section, SectionName,
     Settings, Store, Tool, Totals,
@@ -89,18 +89,6 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     measure(arguments.suite, None, &arguments.common, threads, output)
 }
 
-/// Layers and vocabulary of the short form, as parts of the whole.
-const QUICK_PART: usize = 10;
-
-/// A tenth of a synthetic shape: its layers, and its vocabulary, so that the head keeps its share.
-fn tenth(config: &Config) -> Config {
-    Config {
-        num_hidden_layers: (config.num_hidden_layers / QUICK_PART).max(1),
-        vocab_size: config.vocab_size / QUICK_PART,
-        ..config.clone()
-    }
-}
-
 /// Measures a suite, section by section, each recorded as soon as it is there.
 ///
 /// # Errors
@@ -161,6 +149,7 @@ pub fn measure(
         let judge = Judge::open(&trained)?;
         let plan = limits::Plan {
             model: &model,
+            source: source.source(),
             kernel,
             judge: &judge,
             machine: &machine,
@@ -243,7 +232,7 @@ pub fn measure(
 /// Refuses a model that this machine has no memory for, before an hour is spent on finding out.
 ///
 /// The ladder holds the model packed for up to three kernels, the short form for one.
-fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
+pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
     let kernels = if quick { 1 } else { 3 };
     let vocabulary = (config.vocab_size * config.hidden_size) as u64;
     let ternary = super::summaries::weights(config) - vocabulary;

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
-use crate::run::rfc3339;
+use crate::run::{rfc3339, write_atomically};
 use crate::selftest::{self, Bench, Document, Item, SCHEMA, Standing};
 
 /// Arguments of `bitgauge selftest`.
@@ -87,16 +87,14 @@ fn selected(items: Vec<Item>, only: &[String]) -> Result<Vec<Item>, Failure> {
 }
 
 fn store(document: &Document, folder: &Path) -> Result<(), Failure> {
-    let failed =
-        |path: &Path, e: std::io::Error| Failure::could_not_run(format!("{}: {e}", path.display()));
-    fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+    fs::create_dir_all(folder)
+        .map_err(|e| Failure::could_not_run(format!("{}: {e}", folder.display())))?;
     let json = serde_json::to_string_pretty(document)?;
-    for (name, text) in [
-        ("selftest.json", format!("{json}\n")),
-        ("selftest.md", selftest::markdown(document)),
-    ] {
-        let path = folder.join(name);
-        fs::write(&path, text).map_err(|e| failed(&path, e))?;
-    }
+    let page = selftest::markdown(document);
+    write_atomically(
+        &folder.join("selftest.json"),
+        format!("{json}\n").as_bytes(),
+    )?;
+    write_atomically(&folder.join("selftest.md"), page.as_bytes())?;
     Ok(())
 }

@@ -9,8 +9,11 @@ pub mod workers;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::exit::Exit;
 use crate::measure::stats::Rules;
+use crate::measure::trial::Placement;
 use crate::measure::{Trial, Verdict};
 use crate::verdicts::{CaseVerdict, NotChecked};
 
@@ -52,6 +55,17 @@ pub struct Standing<'a> {
 /// Told between placements; may end the comparison, which keeps what it has.
 pub type Watch<'a> = dyn FnMut(&Standing<'_>) -> ControlFlow<()> + 'a;
 
+/// Every slice of a case, from which its verdict can be made again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseSamples {
+    /// Its id.
+    pub case: String,
+    /// Iterations a slice of "before" and of "after".
+    pub iterations: Option<[u64; 2]>,
+    /// Its placements, in order.
+    pub placements: Vec<Placement>,
+}
+
 /// What was found, in the order of the cases.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -59,6 +73,8 @@ pub struct Outcome {
     pub cases: Vec<CaseVerdict>,
     /// Cases without a placement, or whose sides failed.
     pub not_checked: Vec<NotChecked>,
+    /// What the verdicts were made from.
+    pub samples: Vec<CaseSamples>,
 }
 
 /// A case on its way to a verdict.
@@ -148,6 +164,11 @@ impl Field {
                 None => {}
             }
             if !unmeasured {
+                outcome.samples.push(CaseSamples {
+                    case: open.case.clone(),
+                    iterations: open.trial.iterations(),
+                    placements: open.trial.placements().to_vec(),
+                });
                 outcome
                     .cases
                     .push(case_verdict(open.case, &open.trial, open.check));

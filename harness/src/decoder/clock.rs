@@ -8,7 +8,7 @@ use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::{Error, Token};
 
 use super::cases::{Attempt, CONTEXT, token};
-use crate::machine;
+use crate::machine::{self, ThreadUse};
 use crate::run::{self, Measured};
 
 /// Tokens are watched for this long at least: the kernel counts processor time in ticks.
@@ -142,26 +142,7 @@ pub struct TokenProfile {
 /// As the engine has them.
 pub fn watch(model: &Model, scheduler: &dyn Scheduler) -> Result<TokenProfile, Error> {
     let mut case = WatchedDecode::new(model, scheduler)?;
-    let begin = Instant::now();
-    let before = machine::cpu_time();
-    while begin.elapsed() < WATCH {
-        case.logits()?;
-    }
-    let after = machine::cpu_time();
-    let threads = before
-        .zip(after)
-        .and_then(|(before, after)| after.utilisation_since(&before));
-    let utilisation = match threads {
-        None => Measured::unavailable("this system counts no processor time a thread"),
-        Some(threads) => {
-            let workers = threads.iter().filter(|t| is_worker(t, scheduler));
-            let workers: Vec<f64> = workers.map(|t| 100.0 * t.utilisation).collect();
-            match workers.len() == scheduler.threads() {
-                true => Measured::Is(workers),
-                false => Measured::unavailable("the workers could not be told from other threads"),
-            }
-        }
-    };
+    let utilisation = utilisation(scheduler, &mut || case.logits().map(drop))?;
     Ok(TokenProfile {
         parts: case.parts(),
         product_share: case.product_share(),
@@ -169,19 +150,52 @@ pub fn watch(model: &Model, scheduler: &dyn Scheduler) -> Result<TokenProfile, E
     })
 }
 
-/// Whether a thread is one of the scheduler's: the only one for one thread, else by its name.
-fn is_worker(thread: &machine::ThreadUse, scheduler: &dyn Scheduler) -> bool {
+/// Per cent of the wall time that each thread of `scheduler` ran while `work` was repeated, for a
+/// third of a second. The caller's thread does the work of a scheduler of one.
+///
+/// # Errors
+/// As `work` has them.
+pub fn utilisation<E>(
+    scheduler: &dyn Scheduler,
+    work: &mut dyn FnMut() -> Result<(), E>,
+) -> Result<Measured<Vec<f64>>, E> {
+    let begin = Instant::now();
+    let before = machine::cpu_time();
+    while begin.elapsed() < WATCH {
+        work()?;
+    }
+    let after = machine::cpu_time();
+    let threads = before
+        .zip(after)
+        .and_then(|(before, after)| after.utilisation_since(&before));
+    let Some(threads) = threads else {
+        return Ok(Measured::unavailable(
+            "this system counts no processor time a thread",
+        ));
+    };
+    Ok(match workers(threads, scheduler) {
+        Some(workers) => Measured::Is(workers.iter().map(|t| 100.0 * t.utilisation).collect()),
+        None => Measured::unavailable("the workers could not be told from other threads"),
+    })
+}
+
+/// The scheduler's threads: the caller's where there is one, else by name. Other schedulers of
+/// the same kind sleep meanwhile, so the busiest threads of that name are this one's.
+fn workers(mut threads: Vec<ThreadUse>, scheduler: &dyn Scheduler) -> Option<Vec<ThreadUse>> {
+    let caller = machine::current_thread();
     let prefix = match scheduler.name() {
         "pool" => "engine-",
         other => other,
     };
-    match scheduler.threads() {
-        1 => thread.id == u64::from(std::process::id()),
-        _ => thread
-            .name
-            .as_deref()
-            .is_some_and(|name| name.starts_with(prefix)),
-    }
+    let is_worker = |t: &ThreadUse| match scheduler.threads() {
+        1 => Some(t.id) == caller,
+        _ => t.name.as_deref().is_some_and(|n| n.starts_with(prefix)),
+    };
+    threads.retain(is_worker);
+    threads.sort_by(|a, b| b.utilisation.total_cmp(&a.utilisation));
+    threads.truncate(scheduler.threads());
+    threads.sort_by_key(|t| t.id);
+    (threads.len() == scheduler.threads()).then_some(threads)
 }
 
 /// A part's name in pages.
@@ -201,4 +215,37 @@ pub fn name(part: Part) -> String {
         Part::Head => "output head",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitgauge_engine::threads::Pool;
+    use std::convert::Infallible;
+
+    /// Several pools are alive while one is watched, and their threads have the same names.
+    #[test]
+    fn the_threads_of_a_sleeping_pool_are_not_taken_for_those_of_the_busy_one() {
+        if machine::cpu_time().is_none() {
+            return eprintln!("this kernel keeps no scheduler statistics");
+        }
+        let (_asleep, busy) = (Pool::new(3).unwrap(), Pool::new(2).unwrap());
+        let alone = Pool::new(1).unwrap();
+        for pool in [&busy, &alone] {
+            let mut work = || -> Result<(), Infallible> {
+                pool.enter(&mut || {
+                    let begin = Instant::now();
+                    while begin.elapsed() < Duration::from_millis(5) {}
+                });
+                Ok(())
+            };
+            let Ok(found) = utilisation(pool, &mut work);
+            let Measured::Is(shares) = found else {
+                panic!("{found:?}");
+            };
+            assert_eq!(shares.len(), pool.threads());
+            // Loose: other processes may hold the cores.
+            assert!(shares.iter().any(|s| *s > 5.0), "{shares:?}");
+        }
+    }
 }

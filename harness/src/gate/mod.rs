@@ -75,8 +75,9 @@ impl Gate<'_> {
         )?;
         let mut notes: Vec<String> = before.note.iter().cloned().collect();
         let short = &commit[..commit.len().min(12)];
+        let revisions = [commit.clone(), self.tree.description()?];
         let before = self.source(format!("{} ({short})", self.against), before);
-        let after = self.source(format!("work tree ({})", self.tree.description()?), after);
+        let after = self.source(format!("work tree ({})", revisions[1]), after);
 
         stage("pairing");
         let pairing = Pairing {
@@ -86,13 +87,19 @@ impl Gate<'_> {
             cases: None,
             filters: self.filters.clone(),
         };
-        let paired =
+        let mut paired =
             workers::run(&before, &after, &pairing, watch).map_err(|error| match &error {
                 PairingError::Worker { side, .. } if *side == before.name => {
                     no_baseline(Failure::from(error))
                 }
                 _ => Failure::from(error),
             })?;
+        for (side, revision) in [&mut paired.before, &mut paired.after]
+            .into_iter()
+            .zip(revisions)
+        {
+            side.revision = Some(revision);
+        }
         notes.extend(paired.one_sided.iter().map(|(case, side)| {
             format!("case {case} is only in {side}: nothing to compare it with")
         }));

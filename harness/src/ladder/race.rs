@@ -44,8 +44,8 @@ pub struct Race {
     bandwidth: Option<f64>,
 }
 
-/// How many rounds fit into a budget, set before the first of them.
-fn rounds(budget: Duration, seconds_a_round: f64) -> usize {
+/// How many rounds fit into a budget, set before the first of them: 6 to 60.
+pub fn rounds(budget: Duration, seconds_a_round: f64) -> usize {
     ((budget.as_secs_f64() / seconds_a_round) as usize).clamp(LEAST_ROUNDS, MOST_ROUNDS)
 }
 

@@ -1,33 +1,34 @@
-//! How far the engine is from what the machine can do: the yardsticks, the scaling over threads,
-//! and each product's distance from the read bandwidth, all from one interleaved run.
+//! How far the engine is from what the machine can do: the yardsticks, decoding over threads, and
+//! each product's distance from the read bandwidth, all from one interleaved run; the other phases
+//! over threads each in one of their own.
 
 mod products;
-mod scaling;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitgauge_engine::kernels::Kernel;
-use bitgauge_engine::model::Model;
-use bitgauge_engine::threads::{Pool, Scheduler};
+use bitgauge_engine::model::{Model, Source};
 
 use crate::decoder::cases::Case;
 use crate::decoder::clock::{WatchedDecode, watch};
 use crate::decoder::judge::Judge;
-use crate::defects::Contended;
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::machine::Machine;
-use crate::measure::round_robin::{self, RoundRobin};
+use crate::measure::round_robin;
 use crate::measure::{Entrant, Schedule, Stopped, Verified};
 use crate::run::{self, Measured, Yardsticks};
+use crate::scaling::{self, Curve, Phase, Team, thread_counts};
 use crate::yardsticks::{self, Instruction, ReadBuffer, Yardstick};
 
 /// What to measure, and on what.
 pub struct Plan<'a> {
     /// The model, packed for one kernel.
     pub model: &'a Model,
+    /// Its weights, for the oracle.
+    pub source: &'a dyn Source,
     /// The kernel that it was packed for.
     pub kernel: Kernel,
     /// Who judges the kernel.
@@ -46,7 +47,7 @@ pub struct Plan<'a> {
 pub struct Limits {
     /// The machine's own limits.
     pub yardsticks: Yardsticks,
-    /// Decode speed over threads.
+    /// Speed over threads, phase by phase.
     pub scaling: Vec<run::ScalingPoint>,
     /// Each product's distance from the read bandwidth.
     pub products: Vec<run::Product>,
@@ -55,22 +56,7 @@ pub struct Limits {
 /// Yardsticks run this long at a time at least: a thread that has just been woken reads slowly.
 pub const YARDSTICK_SLICE: Duration = Duration::from_millis(10);
 
-/// 1, 2, 4, ... and `most` itself.
-fn thread_counts(most: usize) -> Vec<usize> {
-    let mut counts: Vec<usize> = std::iter::successors(Some(1), |n| Some(2 * n))
-        .take_while(|n| *n < most)
-        .collect();
-    counts.push(most);
-    counts
-}
-
-/// The decoder on one scheduler.
-struct Team {
-    scheduler: Box<dyn Scheduler>,
-    utilisation: Measured<Vec<f64>>,
-}
-
-/// Measures everything in one interleaved run.
+/// Measures everything.
 ///
 /// # Errors
 /// When the kernel answers wrongly, threads can't be had, or a case fails.
@@ -98,23 +84,13 @@ pub fn run(
         .map(|i| (i, yardsticks::dot_peak(i, 1)))
         .collect();
 
-    let mut teams = Vec::new();
-    for &threads in &counts {
-        teams.push(team(plan.model, Box::new(Pool::new(threads)?))?);
-    }
-    for &threads in counts.iter().filter(|n| **n > 1) {
-        teams.push(team(plan.model, Box::new(Contended::new(threads)?))?);
-    }
+    let teams = Team::all(&counts, true, plan.kernel, plan.judge)?;
+    let mut busy = Vec::new();
     let mut cases = Vec::new();
     for team in &teams {
-        let right = plan
-            .judge
-            .trained(plan.kernel, &*team.scheduler)?
-            .map_err(|wrong| Failure {
-                exit: crate::exit::Exit::WrongAnswers,
-                message: format!("kernel {}: {}", plan.kernel.spec().name(), wrong.seen_on),
-            })?;
-        cases.push(right.verify(Case(WatchedDecode::new(plan.model, &*team.scheduler)?))?);
+        busy.push(watch(plan.model, &*team.scheduler)?.utilisation);
+        let case = Case(WatchedDecode::new(plan.model, &*team.scheduler)?);
+        cases.push(team.right.verify(case)?);
     }
 
     let (mut naive, naive_work) = products::naive(plan)?;
@@ -127,12 +103,7 @@ pub fn run(
     let mut entrants: Vec<Entrant<'_>> = cases
         .iter_mut()
         .zip(&teams)
-        .map(|(c, t)| {
-            Entrant::new(
-                format!("{} {}", t.scheduler.name(), t.scheduler.threads()),
-                c,
-            )
-        })
+        .map(|(c, t)| Entrant::new(t.name(), c))
         .collect();
     let yard = bandwidth
         .iter_mut()
@@ -206,7 +177,27 @@ pub fn run(
         int8_peak,
         naive,
     };
-    let scaling = scaling::points(&race, &teams, &counts);
+    let mut scaling = Curve::new(Phase::Decode, &race, &teams, &busy, plan.seed).points;
+    // A batch on the whole model takes a second and more: not for the short form.
+    let phases = match plan.quick {
+        true => &[Phase::Product][..],
+        false => &[Phase::Prefill, Phase::Product],
+    };
+    let others = scaling::Plan {
+        model: plan.model,
+        source: plan.source,
+        kernel: plan.kernel,
+        judge: plan.judge,
+        phases,
+        threads: plan.threads,
+        contended: false,
+        budget: Duration::from_secs(if plan.quick { 4 } else { 40 }),
+        seed: plan.seed,
+    };
+    // What the contended scheduler costs is seen in decoding.
+    let pools = &teams[..counts.len()];
+    let curves = scaling::measure(&others, pools, stage, step)?;
+    scaling.extend(curves.into_iter().flat_map(|c| c.points));
     let products = products::table(plan, &cases, &teams, &yardsticks);
     Ok(Limits {
         yardsticks,
@@ -215,13 +206,4 @@ pub fn run(
     })
 }
 
-fn team(model: &Model, scheduler: Box<dyn Scheduler>) -> Result<Team, Failure> {
-    let utilisation = watch(model, &*scheduler)?.utilisation;
-    Ok(Team {
-        scheduler,
-        utilisation,
-    })
-}
-
-type DecodeRace = RoundRobin;
 type DecodeCase<'m> = Verified<Case<WatchedDecode<'m>>>;

@@ -7,12 +7,13 @@ use bitgauge_engine::model::Group;
 use bitgauge_engine::session::Part;
 use bitgauge_engine::trits::Trits;
 
-use super::{DecodeCase, Plan, Team};
+use super::{DecodeCase, Plan};
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::measure::{Answer, Timed, Tolerance, Verified};
 use crate::oracle;
 use crate::run::{Estimate, Measured, Product, Yardsticks};
+use crate::scaling::Team;
 use crate::verify::random::Random;
 
 /// The products of the engine's pools, each in each number of threads; the output head too.

@@ -53,6 +53,13 @@ pub fn cpu_time() -> Option<CpuSample> {
     })
 }
 
+/// The kernel's id of the calling thread, as [`ThreadTime::id`] has it; `None` where the system
+/// does not say.
+pub fn current_thread() -> Option<u64> {
+    let own = std::fs::read_link("/proc/thread-self").ok()?;
+    own.file_name()?.to_str()?.parse().ok()
+}
+
 fn read(files: &Files) -> Option<Vec<ThreadTime>> {
     let mut threads: Vec<ThreadTime> = std::fs::read_dir(files.path("proc/self/task"))
         .ok()?
@@ -167,6 +174,8 @@ mod tests {
         let Some(before) = cpu_time() else {
             return eprintln!("this kernel keeps no scheduler statistics");
         };
+        let own = current_thread();
+        assert!(before.threads.iter().any(|t| Some(t.id) == own));
         let named = |name: &str| std::thread::Builder::new().name(name.into());
         let until = Instant::now() + Duration::from_millis(150);
         let busy = named("busy")

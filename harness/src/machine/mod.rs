@@ -8,13 +8,15 @@ mod cgroup;
 mod cpu;
 mod cpu_time;
 mod isa;
+mod load;
 mod memory;
 mod steal;
 
 pub use affinity::{allowed_cpus, pin_current_thread, with_current_thread_on};
 pub use cpu::{Cache, CacheKind, Cpu};
-pub use cpu_time::{CpuSample, ThreadTime, ThreadUse, cpu_time};
+pub use cpu_time::{CpuSample, ThreadTime, ThreadUse, cpu_time, current_thread};
 pub use isa::IsaFeatures;
+pub use load::{LoadSample, load};
 pub use memory::Memory;
 pub use steal::{StealSample, steal};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 /// XXH3-64 of a result's bytes, least significant first on every machine; sixteen hexadecimal
 /// digits as text.
@@ -20,12 +20,12 @@ impl Digest {
 
     /// Of integers, four bytes each.
     pub fn of_i32(values: &[i32]) -> Self {
-        Self::of_words(values.iter().map(|v| v.to_le_bytes()))
+        Self::of_words(values, |v| v.to_le_bytes())
     }
 
     /// Of the bits of real numbers, four bytes each: 0 and -0 differ, and so do two NaNs.
     pub fn of_f32(values: &[f32]) -> Self {
-        Self::of_words(values.iter().map(|v| v.to_le_bytes()))
+        Self::of_words(values, |v| v.to_le_bytes())
     }
 
     /// Its lower and upper half, to be compared as an answer.
@@ -33,8 +33,16 @@ impl Digest {
         [self.0 as i32, (self.0 >> 32) as i32]
     }
 
-    fn of_words(words: impl Iterator<Item = [u8; 4]>) -> Self {
-        Self::of_bytes(words.collect::<Vec<_>>().as_flattened())
+    fn of_words<T: Copy>(values: &[T], bytes_of: impl Fn(T) -> [u8; 4]) -> Self {
+        let mut hash = Xxh3Default::new();
+        for values in values.chunks(256) {
+            let mut bytes = [[0; 4]; 256];
+            for (bytes, &value) in bytes.iter_mut().zip(values) {
+                *bytes = bytes_of(value);
+            }
+            hash.update(bytes[..values.len()].as_flattened());
+        }
+        Self(hash.digest())
     }
 }
 
@@ -60,6 +68,13 @@ mod tests {
         assert_eq!(Digest::of_i32(&[1, -1]), Digest::of_bytes(&bytes));
         let bytes = [0, 0, 0x80, 0x3f];
         assert_eq!(Digest::of_f32(&[1.0]), Digest::of_bytes(&bytes));
+    }
+
+    #[test]
+    fn long_results_are_hashed_whole() {
+        let values: Vec<i32> = (0..1000).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(Digest::of_i32(&values), Digest::of_bytes(&bytes));
     }
 
     #[test]

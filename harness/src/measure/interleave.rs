@@ -25,6 +25,15 @@ impl<'a> Entrant<'a> {
             case: case.case_mut(),
         }
     }
+
+    /// Time of `iterations` on their own, to plan a run with: a figure of its own it is not, for
+    /// nothing runs beside it.
+    ///
+    /// # Errors
+    /// As the case has them.
+    pub fn time(&mut self, iterations: u64) -> Result<Duration, Failure> {
+        self.case.time(iterations)
+    }
 }
 
 impl fmt::Debug for Entrant<'_> {

@@ -21,7 +21,7 @@ const DARK: &str = ":root{--paper:#171b21;--ground:#0f1216;--text:#e8ecf1;--mute
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// Text without what HTML can't hold.
-struct Words<'a>(&'a str);
+pub struct Words<'a>(pub &'a str);
 
 impl Render for Words<'_> {
     fn render_to(&self, out: &mut String) {
@@ -31,6 +31,21 @@ impl Render for Words<'_> {
 
 /// The page.
 pub fn page(run: &Run, charts: &[Chart]) -> Result<String, ReportError> {
+    let note = html! {
+        (Words(&run.started)) " · version " (Words(&run.tool.version))
+        " · revision " (Words(&wording::or_why(&run.tool.revision, Clone::clone)))
+        @if run.settings.quick { " · quick run" }
+    };
+    let footer = html! {
+        "Rendered from run.json, which holds every figure and every raw sample. "
+        code { "bitgauge report DIR" } " renders it again, byte for byte."
+    };
+    let title = format!("bitgauge: {}", run.name);
+    Ok(shell(&title, &note, &body(run, charts)?, &footer))
+}
+
+/// What all pages share: style, policy, the place of title and footer, sorting.
+pub fn shell(title: &str, note: &Markup, body: &Markup, footer: &Markup) -> String {
     // Only a screen goes dark; paper stays white.
     let style = format!(
         "{STYLE}@media screen and (prefers-color-scheme: dark){{{DARK}\n{}}}",
@@ -44,30 +59,23 @@ pub fn page(run: &Run, charts: &[Chart]) -> Result<String, ReportError> {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "bitgauge: " (Words(&run.name)) }
+                title { (Words(title)) }
                 style { (PreEscaped(style)) }
             }
             body {
                 header {
-                    h1 { "bitgauge: " (Words(&run.name)) }
-                    p.note {
-                        (Words(&run.started)) " · version " (Words(&run.tool.version))
-                        " · revision " (Words(&wording::or_why(&run.tool.revision, Clone::clone)))
-                        @if run.settings.quick { " · quick run" }
-                    }
+                    h1 { (Words(title)) }
+                    p.note { (note) }
                 }
-                main { (body(run, charts)?) }
-                footer {
-                    "Rendered from run.json, which holds every figure and every raw sample. "
-                    code { "bitgauge report DIR" } " renders it again, byte for byte."
-                }
+                main { (body) }
+                footer { (footer) }
                 script { (PreEscaped(SORT)) }
             }
         }
     };
     let mut text = page.into_string();
     text.push('\n');
-    Ok(text)
+    text
 }
 
 fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {

@@ -3,19 +3,19 @@
 //! Rendering has no clock, no locale, no map with random order, no system font and no libm: the
 //! same `run.json` gives the same bytes on every machine.
 
-mod chart;
+pub(crate) mod chart;
 mod finding;
-mod html;
+pub(crate) mod html;
 mod limit;
-mod markdown;
+pub(crate) mod markdown;
 mod pages;
 mod summary;
-mod table;
+pub(crate) mod table;
 mod tables;
 mod validation;
-mod wording;
+pub(crate) mod wording;
 
-use crate::run::{self, Run, RunError};
+use crate::run::{self, Run, RunError, ScalingPoint};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -93,6 +93,26 @@ fn remove(path: &Path) -> Result<(), RunError> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(RunError::io("remove", path, e)),
         _ => Ok(()),
     }
+}
+
+/// The chart of speed over threads, as `scaling.svg` and `scaling.png`; none where no point has a
+/// figure.
+///
+/// # Errors
+/// It could not be drawn.
+pub fn scaling_chart(points: &[ScalingPoint]) -> Result<Vec<Document>, ReportError> {
+    let Some(chart) = chart::scaling(points) else {
+        return Ok(Vec::new());
+    };
+    let svg = Document {
+        path: format!("{}.svg", chart.name),
+        bytes: chart.svg()?.into_bytes(),
+    };
+    let png = Document {
+        path: format!("{}.png", chart.name),
+        bytes: chart.png()?,
+    };
+    Ok(vec![svg, png])
 }
 
 /// Every file of the report, `index.html` first.

@@ -6,8 +6,8 @@ use super::markdown::{line as one_line, text as md};
 use super::summary;
 use super::wording::{self, fraction, limit as bound, number, percent, plural, unavailable};
 use crate::run::{
-    CheckStatus, Checks, Comparison, Defect, DefectOutcome, Estimate, KernelRow, Knob, Ladder,
-    Measured, Run, Scaled, Selection,
+    CheckStatus, Checks, ClaimedEfficiency, Comparison, Defect, DefectOutcome, Estimate, KernelRow,
+    Knob, Ladder, Measured, Run, Scaled, Selection,
 };
 
 /// The largest relative error of the state with every fix. From the notes that the ladder starts
@@ -372,7 +372,6 @@ fn scaling(run: &Run) -> Vec<Line> {
     let lines: Vec<Line> = points
         .iter()
         .filter_map(|p| {
-            let claimed = 100.0 * p.claimed_efficiency?;
             let text = format!(
                 "{}, {}: {} with {} threads",
                 p.phase,
@@ -381,7 +380,7 @@ fn scaling(run: &Run) -> Vec<Line> {
                 p.threads
             );
             let share = |s: f64| 100.0 * s / p.threads as f64;
-            Some(match &p.speedup {
+            let evidence = match &p.speedup {
                 Scaled::Measured { speedup, .. } => {
                     let efficiency = Estimate {
                         value: share(speedup.value),
@@ -389,25 +388,25 @@ fn scaling(run: &Run) -> Vec<Line> {
                         high: share(speedup.high),
                         ..*speedup
                     };
-                    let evidence = format!(
+                    format!(
                         "{} ({})",
                         percent(efficiency.value),
                         wording::sureness(&efficiency)
-                    );
-                    // The whole interval decides: within it, the claim is neither.
-                    if efficiency.low >= claimed {
-                        Line::new(true, text, evidence)
-                    } else if efficiency.high < claimed {
-                        Line::new(false, text, evidence)
-                    } else {
-                        Line::unknown(text, format!("undecided: {evidence}"))
-                    }
+                    )
                 }
-                Scaled::Projected { value, model, .. } => Line::unknown(
-                    text,
-                    format!("projected only ({model}): {}", percent(share(*value))),
-                ),
-                Scaled::Unavailable { why } => Line::unknown(text, why),
+                Scaled::Projected { value, .. } => percent(share(*value)),
+                Scaled::Unavailable { .. } => String::new(),
+            };
+            Some(match (p.claim()?, evidence.as_str()) {
+                (ClaimedEfficiency::Held, _) => Line::new(true, text, evidence),
+                (ClaimedEfficiency::Missed, _) => Line::new(false, text, evidence),
+                (ClaimedEfficiency::Undecided, _) => {
+                    Line::unknown(text, format!("undecided: {evidence}"))
+                }
+                (ClaimedEfficiency::NotMeasured(why), "") => Line::unknown(text, why),
+                (ClaimedEfficiency::NotMeasured(why), _) => {
+                    Line::unknown(text, format!("{why}: {evidence}"))
+                }
             })
         })
         .collect();

@@ -28,7 +28,9 @@ pub use machine::{
     Yardsticks, rfc3339,
 };
 pub use measured::{Estimate, Measured, Range};
-pub use profile::{Part, Product, Profile, Scaled, ScalingPoint, Skipped, Totals};
+pub use profile::{
+    ClaimedEfficiency, Part, Product, Profile, Scaled, ScalingPoint, Skipped, Totals,
+};
 pub use store::{RUN_FILE, Section, SectionName, Store, read, write_atomically};
 
 use serde::{Deserialize, Serialize};

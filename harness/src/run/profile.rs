@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Speedup with some number of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScalingPoint {
-    /// `decode` or `prefill`.
+    /// `decode`, `prefill` or `product`.
     pub phase: String,
     /// Scheduler of the rows.
     pub scheduler: String,
@@ -17,6 +17,48 @@ pub struct ScalingPoint {
     /// Efficiency that was claimed, as a fraction: 0.95.
     #[serde(default)]
     pub claimed_efficiency: Option<f64>,
+}
+
+/// What became of a claimed efficiency.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimedEfficiency {
+    /// The whole interval lies at or above the claim.
+    Held,
+    /// The whole interval lies below it.
+    Missed,
+    /// The claim lies within the interval.
+    Undecided,
+    /// It was not measured: why.
+    NotMeasured(String),
+}
+
+impl ScalingPoint {
+    /// Efficiency, speedup / threads, as value, low, high; measured or projected.
+    pub fn efficiency(&self) -> Option<(f64, f64, f64)> {
+        let share = |speedup: f64| speedup / self.threads as f64;
+        let (value, low, high) = self.speedup.interval()?;
+        Some((share(value), share(low), share(high)))
+    }
+
+    /// Holds the claim against what was measured; a projection proves nothing. `None` without a
+    /// claim.
+    pub fn claim(&self) -> Option<ClaimedEfficiency> {
+        let claimed = self.claimed_efficiency?;
+        Some(match (&self.speedup, self.efficiency()) {
+            (Scaled::Projected { model, .. }, _) => {
+                ClaimedEfficiency::NotMeasured(format!("projected only ({model})"))
+            }
+            (Scaled::Unavailable { why }, _) => ClaimedEfficiency::NotMeasured(why.clone()),
+            (Scaled::Measured { .. }, Some((_, low, _))) if low >= claimed => {
+                ClaimedEfficiency::Held
+            }
+            (Scaled::Measured { .. }, Some((_, _, high))) if high < claimed => {
+                ClaimedEfficiency::Missed
+            }
+            (Scaled::Measured { .. }, _) => ClaimedEfficiency::Undecided,
+        })
+    }
 }
 
 /// A point of a scaling curve, measured or not.

@@ -62,6 +62,8 @@ impl Bench {
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
+            // What is planted must not be annotated as if it were the user's.
+            .env_remove("GITHUB_ACTIONS")
             .stdin(Stdio::null())
             .stdout(streams[0].try_clone().map_err(failed)?)
             .stderr(streams[1].try_clone().map_err(failed)?);
@@ -142,7 +144,7 @@ impl Ran {
         const BEFORE: usize = 60;
         let lines = || self.stderr.lines().filter(|l| !l.trim().is_empty());
         let telling = |line: &str| words.first().and_then(|w| line.find(w));
-        let line = lines().find(|l| telling(l).is_some()).or(lines().last());
+        let line = lines().find(|l| telling(l).is_some()).or(lines().next_back());
         let line = line.unwrap_or("(silence)").trim();
         if line.chars().count() <= SHOWN {
             return line.to_owned();

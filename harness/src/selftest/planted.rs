@@ -10,7 +10,7 @@ use crate::compare::Plan;
 use crate::compare::functions::Contest;
 use crate::measure::stats::Rules;
 use crate::measure::{Pace, Verdict};
-use crate::suite::{Blueprint, CaseId, SuiteError};
+use crate::suite::{Blueprint, CaseId, SuiteError, Work};
 use crate::verdicts::CaseVerdict;
 
 /// Only computes.
@@ -199,7 +199,7 @@ fn in_one_process(row: &Row, id: &CaseId, bench: &Bench, seed: u64) -> Result<Ca
         case: row.case.to_owned(),
         before: slow(Before).map_err(text)?,
         after: slow(After).map_err(text)?,
-        pace: Pace::FUNCTIONS,
+        pace: pace(id),
     };
     let plan = Plan {
         rules: Rules::new(row.margin / 100.0, ALPHA, 0.95).map_err(|e| e.to_string())?,
@@ -217,6 +217,18 @@ fn in_one_process(row: &Row, id: &CaseId, bench: &Bench, seed: u64) -> Result<Ca
         (Some(case), None) => Ok(case),
         (_, Some(failed)) => Err(failed.why.clone()),
         (None, None) => Err("no verdict".to_owned()),
+    }
+}
+
+/// A place that takes long to fill is worth a longer stay.
+fn pace(id: &CaseId) -> Pace {
+    match id.work() {
+        Work::Walk { .. } => Pace {
+            placement: Duration::from_millis(30),
+            blocks: 100,
+            ..Pace::FUNCTIONS
+        },
+        _ => Pace::FUNCTIONS,
     }
 }
 
@@ -295,11 +307,15 @@ fn within(truth: f64, margin: f64, case: &CaseVerdict) -> bool {
 }
 
 /// How a pair of workers with 5 % extra work in "after" ends.
-pub(super) fn regression(bench: &Bench, judge: impl FnOnce(&super::bench::Ran) -> Said) -> Said {
+pub(super) fn regression(
+    bench: &Bench,
+    more: &[&str],
+    judge: impl FnOnce(&super::bench::Ran) -> Said,
+) -> Said {
     let slow = format!("{COMPUTE}=5%");
     let before = bench.worker(&["--case", COMPUTE]);
     let after = bench.worker(&["--case", COMPUTE, "--slow", &slow]);
-    let more = ["--margin", "2%", "--max-time", "20"];
+    let more = [&["--margin", "2%", "--max-time", "20"], more].concat();
     judged(bench.pair(&before, &after, &more), judge)
 }
 

@@ -16,6 +16,7 @@ use super::placement::{Padding, Placement};
 use super::product::ProductPlan;
 use super::slowed::Slowed;
 use super::{Body, Refusal, SuiteCase, SuiteError};
+use crate::measure::verified::Reason;
 use crate::measure::{Answer, Digest, Failure, Timed, Tolerance, Verified};
 
 /// The once-only part of a kind of case.
@@ -230,18 +231,18 @@ impl Blueprint {
             .run(1)
             .map_err(|error| Refusal::from(error).of(&self.id))?;
         let (got, digest) = (placed.body.answer(), placed.digest());
-        let wrong = |what: &str, reason| {
-            let what = what.to_owned();
+        let wrong = |what: &str, reason: &Reason| {
+            let (what, reason) = (what.to_owned(), Box::new(reason.clone()));
             Refusal::Wrong { what, reason }.of(&self.id)
         };
         let what = "a placement against the judged one";
         let case: Box<dyn SuiteCase> = Box::new(placed);
         let verified = Verified::check(case, &got, &judged.answer, Tolerance::Exact)
-            .map_err(|refused| wrong(what, refused.reason().clone()))?;
+            .map_err(|refused| wrong(what, refused.reason()))?;
         // Equal numbers may still differ in the sign of a zero.
         let digests = [digest, judged.digest].map(|d| Answer::Integers(d.halves().to_vec()));
         Verified::check((), &digests[0], &digests[1], Tolerance::Exact)
-            .map_err(|refused| wrong("the digest of a placement", refused.reason().clone()))?;
+            .map_err(|refused| wrong("the digest of a placement", refused.reason()))?;
         Ok(verified)
     }
 }

@@ -4,7 +4,7 @@
 //! The way of a case: a [`CaseId`] is parsed; a [`Blueprint`] makes its operands and packs its
 //! matrix once; the oracle judges it once; every [`Placement`] then gets a copy of all bytes that
 //! the case reads, at other addresses. Two sides never share a page: the one would warm the
-//! caches for the other. A placement runs once before it is [`Verified`](crate::measure::Verified),
+//! caches for the other. A placement runs once before it is [`Verified`],
 //! and its results must be the judged ones, bit for bit.
 //!
 //! Operands depend on the case alone, so two builds that do the same work give the same
@@ -21,6 +21,8 @@ mod placement;
 mod product;
 mod server;
 mod slowed;
+#[cfg(test)]
+mod tests;
 
 use bitgauge_engine::Error;
 use bitgauge_engine::kernels::KernelError;
@@ -92,7 +94,7 @@ pub enum SuiteError {
         /// Which of its answers.
         what: String,
         /// How wrong.
-        reason: Reason,
+        reason: Box<Reason>,
     },
     /// Extra work that can't be planted.
     #[error("{id}: no extra work of {share} can be planted: {reason}")]
@@ -120,7 +122,7 @@ impl SuiteError {
 #[derive(Debug)]
 enum Refusal {
     Failed(String),
-    Wrong { what: String, reason: Reason },
+    Wrong { what: String, reason: Box<Reason> },
 }
 
 impl Refusal {
@@ -162,7 +164,7 @@ fn hold(
         Ok(_) => Ok(()),
         Err(wrong) => Err(Refusal::Wrong {
             what: what.into(),
-            reason: wrong.reason().clone(),
+            reason: Box::new(wrong.reason().clone()),
         }),
     }
 }

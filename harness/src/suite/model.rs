@@ -46,7 +46,10 @@ fn config(name: &str) -> Option<Config> {
         return synthetic::shape(name);
     }
     Some(Config {
-        num_hidden_layers: 2,
+        hidden_size: 1280,
+        intermediate_size: 3456,
+        num_hidden_layers: 1,
+        num_attention_heads: 10,
         vocab_size: 4096,
         ..synthetic::shape("2b4t")?
     })

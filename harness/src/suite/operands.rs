@@ -34,10 +34,17 @@ impl Operands {
         values
     }
 
-    /// Uniform in [-1, 1).
+    /// Uniform in [-1, 1), two from one draw.
     pub fn floats(&mut self, len: usize) -> Vec<f32> {
-        let uniform = |bits: u64| (bits >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
-        (0..len).map(|_| uniform(self.bits())).collect()
+        let uniform = |bits: u32| (bits >> 8) as f32 / (1u32 << 23) as f32 - 1.0;
+        let mut values = vec![0.0; len];
+        for two in values.chunks_mut(2) {
+            let bits = self.bits();
+            for (out, half) in two.iter_mut().zip([bits as u32, (bits >> 32) as u32]) {
+                *out = uniform(half);
+            }
+        }
+        values
     }
 
     /// 64 random bits.

@@ -64,6 +64,9 @@ enum Row {
     Head,
 }
 
+/// Works on one row: its index, what it holds, where its result goes.
+type EachRow<'a> = dyn Fn(usize, &[f32], &mut [f32]) + 'a;
+
 /// `a` rows of `b` numbers, and what they meet: the norm's weights or the head's input, `[b]`, or
 /// up, `[a][b]`.
 struct RowsPlan {
@@ -134,12 +137,11 @@ impl RowsPlan {
             return Box::new(move |rows, out| head.dot_rows(rows, &other, out));
         }
         let x = placement.copy(&self.x);
-        let each =
-            move |rows: Range<usize>, out: &mut [f32], row: &dyn Fn(usize, &[f32], &mut [f32])| {
-                for (n, y) in rows.zip(out.chunks_exact_mut(b)) {
-                    row(n, &x[n * b..][..b], y);
-                }
-            };
+        let each = move |rows: Range<usize>, out: &mut [f32], row: &EachRow<'_>| {
+            for (n, y) in rows.zip(out.chunks_exact_mut(b)) {
+                row(n, &x[n * b..][..b], y);
+            }
+        };
         match self.row {
             Row::RmsNorm | Row::Head => Box::new(move |rows, out| {
                 each(rows, out, &|_, x, y| ops::rms_norm(x, &other, EPS, y));
@@ -318,7 +320,13 @@ impl Body for Quantize {
     }
 
     fn digest(&self) -> Digest {
-        Digest::of_i32(&self.integers())
+        let quantized = self.input.quantized();
+        let mut bytes = Vec::with_capacity(quantized.tokens() * (self.cols + 4));
+        for (t, scale) in quantized.scales().iter().enumerate() {
+            bytes.extend(scale.to_le_bytes());
+            bytes.extend(quantized.row(t).iter().map(|&q| q as u8));
+        }
+        Digest::of_bytes(&bytes)
     }
 }
 

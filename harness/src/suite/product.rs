@@ -53,25 +53,31 @@ fn operands(rows: usize, cols: usize, tokens: usize) -> (Vec<i8>, Vec<i8>) {
     (trits, activations)
 }
 
-impl Plan for ProductPlan {
-    fn place(
-        &self,
-        placement: &mut Placement,
-        scheduler: Arc<dyn Scheduler>,
-    ) -> Result<Box<dyn Body>, Refusal> {
+impl ProductPlan {
+    fn at(&self, placement: &mut Placement, scheduler: Arc<dyn Scheduler>) -> Product {
         let matrix = placement.copy(&self.matrix);
         let activations = placement.copy(&self.activations);
         placement.pad();
         let out = vec![f32::NAN; matrix.rows() * self.tokens];
         placement.pad();
-        Ok(Box::new(Product {
+        Product {
             matrix,
             activations,
             factors: vec![1.0; self.tokens],
             input: Input::default(),
             out,
             scheduler,
-        }))
+        }
+    }
+}
+
+impl Plan for ProductPlan {
+    fn place(
+        &self,
+        placement: &mut Placement,
+        scheduler: Arc<dyn Scheduler>,
+    ) -> Result<Box<dyn Body>, Refusal> {
+        Ok(Box::new(self.at(placement, scheduler)))
     }
 
     /// The sums against the oracle's: all rows where that is quick, else some hundred. The rows
@@ -92,11 +98,10 @@ impl Plan for ProductPlan {
         let sample = sample(rows, cols, tokens);
         let mut want = Vec::with_capacity(sample.len() * tokens);
         let mut seen = Vec::with_capacity(sample.len() * tokens);
-        let chosen: Vec<i8> = sample
-            .iter()
-            .flat_map(|n| &trits[n * cols..][..cols])
-            .copied()
-            .collect();
+        let mut chosen = Vec::with_capacity(sample.len() * cols);
+        for n in &sample {
+            chosen.extend_from_slice(&trits[n * cols..][..cols]);
+        }
         for (t, q) in activations.chunks_exact(cols).enumerate() {
             want.extend(oracle::ops::dot_rows(&chosen, sample.len(), cols, q));
             seen.extend(sample.iter().map(|n| sums[n * tokens + t]));
@@ -212,7 +217,43 @@ impl Body for Product {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use bitgauge_engine::threads::Pool;
+
     use super::*;
+    use crate::suite::CaseId;
+    use crate::suite::id::Work;
+
+    /// Buffers lie at other addresses, and at other offsets within a page, in each placement.
+    #[test]
+    fn placements_differ_in_where_their_buffers_lie() {
+        let id: CaseId = "decode/64x256/naive/1t".parse().unwrap();
+        let Work::Product {
+            phase,
+            shape,
+            kernel,
+        } = id.work()
+        else {
+            panic!("{id} is a product");
+        };
+        let plan = ProductPlan::new(shape, *phase, kernel.resolve().unwrap()).unwrap();
+        let pool: Arc<dyn Scheduler> = Arc::new(Pool::new(1).unwrap());
+        // All are alive at once, each with its padding.
+        let mut placements: Vec<Placement> = (0..8).map(Placement::new).collect();
+        let placed: Vec<Product> = placements
+            .iter_mut()
+            .map(|placement| plan.at(placement, pool.clone()))
+            .collect();
+        let distinct = |address: &dyn Fn(&Product) -> usize| {
+            placed.iter().map(address).collect::<BTreeSet<_>>().len()
+        };
+        let activations = |p: &Product| p.activations.as_ptr() as usize;
+        let out = |p: &Product| p.out.as_ptr() as usize;
+        assert_eq!((distinct(&activations), distinct(&out)), (8, 8));
+        assert!(distinct(&|p| out(p) % 4096) > 4);
+        assert!(distinct(&|p| out(p).wrapping_sub(activations(p))) > 4);
+    }
 
     /// A wrong sum in any row and token is seen, whether or not the oracle samples the row.
     #[test]

@@ -4,7 +4,8 @@
 //! items is computed twice, evenly over the region, so that however rows meet threads all of them
 //! have their part. What is computed twice gets the same values again: answers stay right.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bitgauge_engine::threads::{Pool, Scheduler, Task, Work};
 
@@ -34,8 +35,6 @@ impl Slowed {
         (once > 0).then(|| again as f64 / once as f64)
     }
 }
-
-use Ordering::Relaxed;
 
 impl Scheduler for Slowed {
     fn name(&self) -> &'static str {

@@ -307,6 +307,20 @@ pub fn scaling(points: &[ScalingPoint]) -> Option<Chart> {
         Align::Middle,
         Ink::Muted,
     );
+    p.line(
+        &[(plot_left, y.at(100.0)), (RIGHT, y.at(100.0))],
+        1.0,
+        Ink::Muted,
+    );
+    p.text(
+        "ideal",
+        (RIGHT, y.at(100.0) - 8.0),
+        Type::Small,
+        Align::Right,
+        Ink::Muted,
+    );
+    // Side by side, so that no interval hides another's.
+    let beside = |i: usize| 6.0 * (i as f64 - (series.len() as f64 - 1.0) / 2.0);
     for &(t, c) in &claimed {
         p.diamond(x(t), y.at(100.0 * c), Ink::Claimed);
     }
@@ -327,7 +341,7 @@ pub fn scaling(points: &[ScalingPoint]) -> Option<Chart> {
                 continue;
             };
             let percent_of = |s: f64| 100.0 * s / point.threads as f64;
-            let here = (x(point.threads), y.at(percent_of(value)));
+            let here = (x(point.threads) + beside(i), y.at(percent_of(value)));
             let measured = matches!(point.speedup, Scaled::Measured { .. });
             if let Some(from) = previous {
                 if measured {

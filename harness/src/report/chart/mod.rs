@@ -2,13 +2,16 @@
 
 mod axis;
 mod bars;
+pub mod beside;
 mod curves;
+pub mod forest;
 mod limits;
 mod palette;
 mod parts;
 mod picture;
 mod worth;
 
+pub use curves::scaling;
 pub use palette::dark_rules;
 
 use super::ReportError;

@@ -56,7 +56,7 @@ const TABLE: [Row; 8] = [
         id: "silence-is-green",
         seen_in: "shotover/shotover-proxy 1621",
         planted: "a run that checks nothing, and one that fails",
-        expected: "exit 2 for the one; the whole document, with the verdict, for the other",
+        expected: "exit 2 for the one; a document and a report with the verdict for the other",
         takes: 0.3,
         run: real::silence_is_green,
     },

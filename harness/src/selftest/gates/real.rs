@@ -1,11 +1,13 @@
 //! Failures re-enacted with real work, and with the program as CI runs it.
 
+use std::fs;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::noise;
 use crate::compare::functions::Contest;
 use crate::compare::{Outcome, Plan};
+use crate::export;
 use crate::measure::Verdict;
 use crate::measure::stats::Rules;
 use crate::selftest::answers::against;
@@ -21,7 +23,7 @@ use crate::verdicts::Verdicts;
 const COMPUTE: &str = "loop/lcg/20000/1t";
 
 pub(super) fn red_but_zero(bench: &Bench) -> Said {
-    regression(bench, |ran| {
+    regression(bench, &[], |ran| {
         let wrapped = Ran {
             status: 0,
             ..ran.clone()
@@ -56,7 +58,7 @@ pub(super) fn docs_only_red(bench: &Bench) -> Said {
         let ran = again.pair(&worker, &worker, &["--margin", "2%", "--max-time", "15"]);
         let verdict = match &ran {
             Err(why) => why.clone(),
-            Ok(ran) => match only(ran.verdicts()) {
+            Ok(ran) => match only(ran.verdicts().as_ref()) {
                 Some(verdict) if ran.status == 0 => verdict.to_string(),
                 Some(verdict) => format!("{verdict} with exit {}", ran.status),
                 None => format!("exit {}", ran.status),
@@ -78,7 +80,7 @@ pub(super) fn docs_only_red(bench: &Bench) -> Said {
 }
 
 /// The verdict of a document with one case.
-fn only(verdicts: Option<Verdicts>) -> Option<Verdict> {
+fn only(verdicts: Option<&Verdicts>) -> Option<Verdict> {
     match verdicts?.cases.as_slice() {
         [case] => Some(case.verdict),
         _ => None,
@@ -136,13 +138,21 @@ pub(super) fn silence_is_green(bench: &Bench) -> Said {
     if of_nothing.outcome != crate::selftest::Outcome::Pass {
         return of_nothing;
     }
-    regression(bench, |ran| {
-        let document = ran.verdicts();
-        let told = only(document.clone()) == Some(Verdict::Regressed)
-            && document.is_some_and(|d| d.exit == 1);
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => return Said::skipped(format!("no temporary folder: {error}")),
+    };
+    let out = folder.path().join("run");
+    regression(bench, &["--out", &out.to_string_lossy()], |ran| {
+        let whole = |v: Option<Verdicts>| {
+            v.as_ref().is_some_and(|v| v.exit == 1) && only(v.as_ref()) == Some(Verdict::Regressed)
+        };
+        let report = fs::read_to_string(out.join("report.md")).unwrap_or_default();
+        let told =
+            whole(ran.verdicts()) && whole(export::read(&out).ok()) && report.contains("regressed");
         let text = match told {
-            true => "the failed run's document is whole",
-            false => "the failed run left no document with its verdict",
+            true => "the failed run left its document and its report",
+            false => "the failed run left no document or no report with its verdict",
         };
         // The rule that failed: what lists no change is fine.
         let green = !nothing.stderr.contains(" regressed");
