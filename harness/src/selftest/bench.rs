@@ -144,7 +144,9 @@ impl Ran {
         const BEFORE: usize = 60;
         let lines = || self.stderr.lines().filter(|l| !l.trim().is_empty());
         let telling = |line: &str| words.first().and_then(|w| line.find(w));
-        let line = lines().find(|l| telling(l).is_some()).or(lines().next_back());
+        let line = lines()
+            .find(|l| telling(l).is_some())
+            .or(lines().next_back());
         let line = line.unwrap_or("(silence)").trim();
         if line.chars().count() <= SHOWN {
             return line.to_owned();
