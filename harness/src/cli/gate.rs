@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
         before: gated.paired.before,
         after: gated.paired.after,
     };
-    let (verdicts, samples) = document("gate", found, &plan, &margin, started);
+    let (verdicts, samples) = document(found, &plan, &margin, started);
     let folder = arguments.judging.out.clone().unwrap_or(report);
     finish(&verdicts, &samples, Some(&folder), &gated.notes, output)
 }

@@ -138,9 +138,9 @@ impl Plan for DecoderPlan {
         placement: &mut Placement,
         scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        placement.pad();
+        placement.pad(self.model.config().hidden_size);
         let model = self.model.apart();
-        placement.pad();
+        placement.pad(model.config().hidden_size * size_of::<f32>());
         let phase = self.phase;
         let (seen, read) = match phase {
             Phase::Decode => (CONTEXT, CONTEXT + 1),
