@@ -56,7 +56,7 @@ pub(super) fn items() -> Vec<Item> {
         (
             Misbehaviour::Flips,
             "a worker's digest changes while it is timed",
-            "answers differently from run to run",
+            "answers",
         ),
     ];
     let worker = |(mode, what, reason): (Misbehaviour, &str, &'static str)| Item {

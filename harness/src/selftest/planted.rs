@@ -18,7 +18,7 @@ const COMPUTE: &str = "loop/lcg/20000/1t";
 /// A product of the engine.
 const PRODUCT: &str = "decode/o/best/1t";
 /// Only reads; both sides together are larger than what most processors cache.
-const MEMORY: &str = "memory/walk/32MiB/1t";
+const MEMORY: &str = "memory/walk/64MiB/1t";
 /// A product on two threads.
 const TWO_THREADS: &str = "decode/gate_up/best/2t";
 
@@ -92,8 +92,8 @@ const TABLE: [Row; 25] = [
     row(OneProcess, PRODUCT, After, 2.0, 0.3),
     row(OneProcess, PRODUCT, After, 5.0, 0.3),
     row(OneProcess, PRODUCT, Before, 5.0, 0.3),
-    row(OneProcess, MEMORY, After, 2.0, 2.0),
-    row(OneProcess, MEMORY, After, 5.0, 1.0),
+    row(OneProcess, MEMORY, After, 2.0, 3.0),
+    row(OneProcess, MEMORY, After, 5.0, 2.0),
     row(TwoWorkers, COMPUTE, After, 1.0, 0.5),
     row(TwoWorkers, COMPUTE, After, 2.0, 0.5),
     row(TwoWorkers, COMPUTE, After, 5.0, 0.5),
@@ -104,7 +104,7 @@ const TABLE: [Row; 25] = [
     none(OneProcess, COMPUTE, 0.5, 0.1),
     none(OneProcess, COMPUTE, 0.0, 0.1),
     none(OneProcess, PRODUCT, 0.0, 0.3),
-    none(OneProcess, MEMORY, 0.0, 1.0),
+    none(OneProcess, MEMORY, 0.0, 2.0),
     none(TwoWorkers, COMPUTE, 0.5, 0.5),
     none(TwoWorkers, COMPUTE, 0.0, 0.5),
     none(TwoWorkers, PRODUCT, 0.0, 1.0),
