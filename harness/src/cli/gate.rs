@@ -78,6 +78,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
         outcome: gated.paired.outcome,
         before: gated.paired.before,
         after: gated.paired.after,
+        counters: None,
     };
     let (verdicts, samples) = document(found, &plan, &margin, started);
     let folder = arguments.judging.out.clone().unwrap_or(report);
