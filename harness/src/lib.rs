@@ -21,6 +21,7 @@ pub mod process;
 pub mod report;
 pub mod run;
 pub mod scaling;
+pub mod selftest;
 pub mod suite;
 pub mod text_file;
 pub mod verdicts;

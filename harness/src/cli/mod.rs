@@ -15,6 +15,7 @@ mod report;
 mod run;
 mod scaling;
 pub mod selection;
+mod selftest;
 mod summaries;
 mod verdict_table;
 mod verify;
@@ -72,6 +73,8 @@ enum Command {
         /// Its number
         parent: i32,
     },
+    /// Plant regressions and failures, and show that each is noticed
+    Selftest(selftest::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Speed over threads, against claims, a law and a baseline
@@ -113,6 +116,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             crate::calibration::busy(*parent);
             Ok(Exit::Held)
         }
+        Command::Selftest(arguments) => selftest::run(arguments, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),
