@@ -1,5 +1,6 @@
 //! The command line.
 
+mod baseline;
 mod compare;
 mod gate;
 mod generate;
@@ -61,8 +62,10 @@ enum Command {
     Generate(generate::Arguments),
     /// Compare two kernels, two workers or two command lines
     Compare(compare::Arguments),
-    /// Fail if the work tree is slower than another revision of itself
+    /// Fail if the work tree is slower than another revision of itself, or than a stored baseline
     Gate(gate::Arguments),
+    /// Save, show or check what this machine does, in ratios that can be held against later
+    Baseline(baseline::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Speed over threads, against claims, a law and a baseline
@@ -99,6 +102,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             compare::run(arguments, asked, output)
         }
         Command::Gate(arguments) => gate::run(arguments, output),
+        Command::Baseline(arguments) => baseline::run(arguments, threads, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),
