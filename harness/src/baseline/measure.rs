@@ -99,7 +99,7 @@ impl Subject {
             digest,
             yardstick,
             // The rules of a trial are about two sides of equal work, which these are not.
-            trial: Trial::new(Rules::default(), pace, seed),
+            trial: Trial::new(Rules::default(), pace, seed).steady(),
         })
     }
 
