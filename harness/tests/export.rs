@@ -99,7 +99,11 @@ fn junit_is_never_green_for_a_gate_that_did_not_pass() {
             .filter(|n| n.has_tag_name("error"))
             .count()
     };
-    assert_eq!(errors(&nothing()), 1, "nothing checked");
+    let mut v = nothing();
+    for exit in [Exit::CouldNotRun, Exit::Held] {
+        v.exit = exit as u8;
+        assert_eq!(errors(&v), 1, "nothing checked, and {exit:?}");
+    }
     let mut v = fifty();
     v.not_checked.clear();
     v.cases.retain(|c| c.verdict == Verdict::Unchanged);

@@ -318,6 +318,15 @@ fn garbage_is_shown_and_ends_the_worker() {
 }
 
 #[test]
+fn what_was_not_asked_for_is_never_taken_for_an_answer() {
+    let mut worker = Worker::start(&faulty("adds-later", "")).unwrap();
+    worker.run("a", 1).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let error = worker.run("a", 1).unwrap_err();
+    says(&error, &["not asked for", "and another thing"]);
+}
+
+#[test]
 fn a_worker_that_stops_listening_is_told_from_one_that_died() {
     says(
         &named("closes-stdout"),

@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments, threads: Option<usize>, output: Output) -> Res
     } else {
         by_function(arguments, threads, &plan)?
     };
-    let (verdicts, samples) = document("compare", found, &plan, &margin, started);
+    let (verdicts, samples) = document(found, &plan, &margin, started);
     finish(
         &verdicts,
         &samples,
@@ -122,7 +122,6 @@ pub struct Found {
 
 /// The document of a comparison, and what it was made from.
 pub fn document(
-    command: &str,
     found: Found,
     plan: &Plan,
     margin: &Margin,
@@ -130,7 +129,7 @@ pub fn document(
 ) -> (Verdicts, Vec<CaseSamples>) {
     let mut verdicts = Verdicts {
         schema: SCHEMA,
-        command: command.to_owned(),
+        command: command_line(),
         before: found.before,
         after: found.after,
         machine: Machine::detect().class(),
@@ -145,6 +144,16 @@ pub fn document(
     };
     verdicts.exit = verdicts.exit() as u8;
     (verdicts, found.outcome.samples)
+}
+
+/// What was asked of this program, as a shell would take it.
+fn command_line() -> String {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let quoted: Vec<String> = words.iter().map(|word| export::quoted(word)).collect();
+    quoted.join(" ")
 }
 
 /// Name of the file that holds every slice.

@@ -109,7 +109,7 @@ fn against(revision: &str, arguments: &Arguments, output: Output) -> Result<Exit
         before: gated.paired.before,
         after: gated.paired.after,
     };
-    let (verdicts, samples) = document("gate", found, &plan, &margin, started);
+    let (verdicts, samples) = document(found, &plan, &margin, started);
     let folder = arguments.judging.out.clone().unwrap_or(report);
     finish(&verdicts, &samples, Some(&folder), &gated.notes, output)
 }

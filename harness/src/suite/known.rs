@@ -68,7 +68,7 @@ impl Plan for LcgPlan {
         placement: &mut Placement,
         _scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        placement.pad();
+        placement.pad(size_of::<Lcg>());
         Ok(Box::new(Lcg {
             from: jump(START, self.extra.wrapping_neg()),
             steps: self.steps + self.extra,
@@ -150,7 +150,7 @@ impl Plan for WalkPlan {
         placement: &mut Placement,
         _scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        placement.pad();
+        placement.pad(self.lines * size_of::<Line>());
         let mut buffer = Aligned::zeroed(self.lines * size_of::<Line>());
         let mut random = Operands::of_size(self.lines, size_of::<Line>());
         for line in buffer.as_mut_slice::<Line>() {

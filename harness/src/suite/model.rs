@@ -46,7 +46,10 @@ fn config(name: &str) -> Option<Config> {
         return synthetic::shape(name);
     }
     Some(Config {
-        num_hidden_layers: 2,
+        hidden_size: 1280,
+        intermediate_size: 3456,
+        num_hidden_layers: 1,
+        num_attention_heads: 10,
         vocab_size: 4096,
         ..synthetic::shape("2b4t")?
     })
@@ -135,9 +138,9 @@ impl Plan for DecoderPlan {
         placement: &mut Placement,
         scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        placement.pad();
+        placement.pad(self.model.config().hidden_size);
         let model = self.model.apart();
-        placement.pad();
+        placement.pad(model.config().hidden_size * size_of::<f32>());
         let phase = self.phase;
         let (seen, read) = match phase {
             Phase::Decode => (CONTEXT, CONTEXT + 1),

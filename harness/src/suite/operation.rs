@@ -133,7 +133,8 @@ impl RowsPlan {
         let b = self.b;
         let other = placement.copy(&self.other);
         if let Some(head) = &self.head {
-            let head = placement.copy(head);
+            placement.pad(head.bytes());
+            let head = head.clone();
             return Box::new(move |rows, out| head.dot_rows(rows, &other, out));
         }
         let x = placement.copy(&self.x);
@@ -185,9 +186,8 @@ impl Plan for RowsPlan {
             Row::Head => (1, self.b * size_of::<u16>()),
             _ => (self.b, self.b * size_of::<f32>()),
         };
-        placement.pad();
         Ok(Box::new(Rows {
-            out: vec![f32::NAN; self.rows() * width],
+            out: placement.poisoned(self.rows() * width),
             width,
             bytes,
             task,
@@ -262,7 +262,7 @@ impl Plan for QuantizePlan {
         _scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
         let x = placement.copy(&self.x);
-        placement.pad();
+        placement.pad(self.x.len());
         Ok(Box::new(Quantize {
             x,
             cols: self.cols,
@@ -373,13 +373,11 @@ impl Plan for AttentionPlan {
         placement: &mut Placement,
         scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        let cache = placement.copy(&self.cache);
-        let queries = placement.copy(&self.queries);
-        placement.pad();
+        placement.pad(self.keys.len() * size_of::<f32>());
         Ok(Box::new(Attention {
-            out: vec![f32::NAN; queries.len()],
-            cache,
-            queries,
+            cache: self.cache.clone(),
+            queries: placement.copy(&self.queries),
+            out: placement.poisoned(self.queries.len()),
             start: self.start(),
             scheduler,
         }))

@@ -2,12 +2,19 @@
 
 use crate::measure::{SplitMix64, fresh_seed};
 
-/// Bytes that lie before a buffer, at most.
+/// Bytes of padding before a buffer, at most; twice as many where it is small.
 const MOST: usize = 64 << 10;
 
-/// One draw of places: before each buffer, memory of a random size is taken and kept, so that the
-/// buffers of two placements lie differently within pages and cache sets. What a lucky place is
-/// worth then differs from placement to placement and averages out.
+/// Blocks of a buffer's own size before it, at most.
+const MOST_BLOCKS: usize = 16;
+
+/// One draw of places: before each buffer, memory is taken and kept, so that the buffers of two
+/// placements lie differently within pages and cache sets. What a lucky place is worth then
+/// differs from placement to placement and averages out.
+///
+/// A block of random size moves what is taken from the end of the heap; blocks of the buffer's own
+/// size use up the holes that it would else find again and again. Buffers of a mebibyte or more
+/// begin on a page of their own, always: there the system draws, by the pages that it gives.
 pub struct Placement {
     random: SplitMix64,
     padding: Padding,
@@ -32,16 +39,25 @@ impl Placement {
         Self::new(fresh_seed())
     }
 
-    /// Moves what is allocated next.
-    pub(super) fn pad(&mut self) {
-        let bytes = self.random.below(MOST + 1);
-        self.padding.0.push(Vec::with_capacity(bytes));
+    /// Moves a buffer of `bytes` that is allocated next.
+    pub(super) fn pad(&mut self, bytes: usize) {
+        let any = self.random.below(MOST + 1);
+        let blocks = MOST_BLOCKS.min(MOST / bytes.max(1));
+        let own = self.random.below(blocks + 1);
+        let sizes = std::iter::once(any).chain(std::iter::repeat_n(bytes, own));
+        self.padding.0.extend(sizes.map(Vec::with_capacity));
     }
 
-    /// A copy of `buffer` at a place of its own.
-    pub(super) fn copy<T: Clone>(&mut self, buffer: &T) -> T {
-        self.pad();
-        buffer.clone()
+    /// A copy of `values` at a place of its own.
+    pub(super) fn copy<T: Clone>(&mut self, values: &[T]) -> Vec<T> {
+        self.pad(size_of_val(values));
+        values.to_vec()
+    }
+
+    /// A buffer of `len` numbers that no right case gives, at a place of its own.
+    pub(super) fn poisoned(&mut self, len: usize) -> Vec<f32> {
+        self.pad(len * size_of::<f32>());
+        vec![f32::NAN; len]
     }
 
     /// The padding so far, to be kept as long as the case.

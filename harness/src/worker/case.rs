@@ -4,27 +4,41 @@ use super::client::Worker;
 use super::error::{Fault, WorkerError};
 use crate::exit::Exit;
 use crate::measure::{self, Failure, Timed, Tolerance, Verified};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
+
+/// What was answered for each number of iterations, first by whom.
+type Ledger = Rc<RefCell<BTreeMap<u64, Said>>>;
 
 /// A case of a worker.
 #[derive(Debug)]
 pub struct WorkerCase<'w> {
     worker: &'w mut Worker,
+    side: &'static str,
     case: String,
     check: String,
-    may_change: bool,
+    /// Shared by both sides; `None` where results may differ.
+    ledger: Option<Ledger>,
     fault: Option<WorkerError>,
 }
 
 impl<'w> WorkerCase<'w> {
     /// Runs one iteration, for the digest.
-    fn new(worker: &'w mut Worker, case: &str, may_change: bool) -> Result<Self, WorkerError> {
+    fn new(
+        worker: &'w mut Worker,
+        side: &'static str,
+        case: &str,
+        ledger: Option<Ledger>,
+    ) -> Result<Self, WorkerError> {
         let check = worker.run(case, 1)?.check;
         Ok(Self {
             worker,
+            side,
             case: case.to_owned(),
             check,
-            may_change,
+            ledger,
             fault: None,
         })
     }
@@ -47,12 +61,31 @@ impl<'w> WorkerCase<'w> {
 
     fn run(&mut self, iterations: u64) -> Result<Duration, WorkerError> {
         let answer = self.worker.run(&self.case, iterations)?;
-        if answer.check == self.check || self.may_change {
+        let Some(ledger) = &self.ledger else {
+            return Ok(Duration::from_nanos(answer.ns));
+        };
+        let mine = Said {
+            worker: self.side.to_owned(),
+            check: answer.check,
+        };
+        let first = ledger
+            .borrow_mut()
+            .entry(iterations)
+            .or_insert_with(|| mine.clone())
+            .clone();
+        if first.check == mine.check {
             return Ok(Duration::from_nanos(answer.ns));
         }
-        let fault = Fault::Unsteady {
-            first: self.check.clone(),
-            later: answer.check,
+        let fault = match first.worker == mine.worker {
+            true => Fault::Unsteady {
+                first: first.check,
+                later: mine.check,
+            },
+            false => Fault::Disagrees {
+                iterations,
+                mine: mine.check,
+                theirs: first.check,
+            },
         };
         Err(self.worker.end(Some(&self.case), fault))
     }
@@ -121,7 +154,8 @@ impl PairError {
 /// Two workers' cases that may be timed against each other.
 pub type VerifiedPair<'w> = (Verified<WorkerCase<'w>>, Verified<WorkerCase<'w>>);
 
-/// Runs one iteration of `case` on both sides and compares the digests. With
+/// Runs one iteration of `case` on both sides and compares the digests; later runs of equally many
+/// iterations must agree too. With
 /// `allow_different_output` the results may differ, between the sides and from run to run.
 ///
 /// # Errors
@@ -133,8 +167,9 @@ pub fn verified_pair<'w>(
     case: &str,
     allow_different_output: bool,
 ) -> Result<VerifiedPair<'w>, PairError> {
-    let before = WorkerCase::new(before, case, allow_different_output)?;
-    let after = WorkerCase::new(after, case, allow_different_output)?;
+    let ledger = (!allow_different_output).then(Ledger::default);
+    let before = WorkerCase::new(before, "before", case, ledger.clone())?;
+    let after = WorkerCase::new(after, "after", case, ledger)?;
     let (b, a) = (before.answer(), after.answer());
     let want = if allow_different_output { &a } else { &b };
     let said = |side: &WorkerCase<'_>| Said {

@@ -4,9 +4,9 @@ use super::error::{Fault, WorkerError};
 use super::honesty::{Finding, Hearing, Record, Seen};
 use super::launch::Launch;
 use super::pipes::{NoLine, Pipes};
-use super::process::Process;
 use super::protocol::{CaseInfo, Hello, Reply, Request, check_cases};
 use super::stderr::LastWords;
+use crate::process::Group;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub struct Worker {
     name: String,
     timeout: Duration,
     pipes: Pipes,
-    process: Process,
+    process: Group,
     stderr: LastWords,
     hello: Hello,
     records: HashMap<String, Record>,

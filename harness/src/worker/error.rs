@@ -53,6 +53,15 @@ pub enum Fault {
         /// Digest of a later one.
         later: String,
     },
+    /// It and the other worker answer differently for equal work.
+    Disagrees {
+        /// Iterations of the run.
+        iterations: u64,
+        /// Its digest.
+        mine: String,
+        /// The other's.
+        theirs: String,
+    },
     /// It says that it can't run the case.
     Refused {
         /// Its reason.
@@ -69,6 +78,7 @@ impl WorkerError {
     pub fn exit(&self) -> Exit {
         match self.fault {
             Fault::Unsteady { .. }
+            | Fault::Disagrees { .. }
             | Fault::Refused {
                 wrong_answers: true,
                 ..
@@ -92,6 +102,14 @@ impl fmt::Display for Fault {
             Self::Unsteady { first, later } => write!(
                 f,
                 "answers differently from run to run: check {first}, later {later}"
+            ),
+            Self::Disagrees {
+                iterations,
+                mine,
+                theirs,
+            } => write!(
+                f,
+                "answers {mine} for {iterations} iterations, the other worker {theirs}: they must agree, since only equal work can be compared"
             ),
             Self::Refused {
                 message,

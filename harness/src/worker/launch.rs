@@ -1,10 +1,9 @@
 //! How a worker is started.
 
-use super::process::Process;
 use crate::machine::{allowed_cpus, pin_current_thread};
+use crate::process::Group;
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Environment variable that moves a worker's stack.
@@ -61,7 +60,7 @@ impl Launch {
     }
 
     /// Starts it, in a process group of its own.
-    pub(super) fn spawn(&self) -> Result<Process, String> {
+    pub(super) fn spawn(&self) -> Result<Group, String> {
         let Some((program, arguments)) = self.command.split_first() else {
             return Err("no command was given".to_owned());
         };
@@ -71,21 +70,19 @@ impl Launch {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
             .env_remove(PADDING);
         if self.padding > 0 {
             command.env(PADDING, "x".repeat(self.padding));
         }
-        let child = match self.cpu {
-            None => command.spawn().map_err(|e| explain(program, &e)),
+        match self.cpu {
+            None => Group::start(&mut command).map_err(|e| explain(program, &e)),
             Some(cpu) => spawn_on(cpu, program, &mut command),
-        };
-        Ok(Process::new(child?))
+        }
     }
 }
 
 /// Spawns from a thread held to `cpu`: a child inherits the mask of the thread that made it.
-fn spawn_on(cpu: usize, program: &str, command: &mut Command) -> Result<Child, String> {
+fn spawn_on(cpu: usize, program: &str, command: &mut Command) -> Result<Group, String> {
     let spawn = || {
         if !pin_current_thread(cpu) {
             let allowed = allowed_cpus().map_or("unknown".to_owned(), |c| format!("{c:?}"));
@@ -93,7 +90,7 @@ fn spawn_on(cpu: usize, program: &str, command: &mut Command) -> Result<Child, S
                 "it can't be held to processor {cpu}; this process may use {allowed}"
             ));
         }
-        command.spawn().map_err(|e| explain(program, &e))
+        Group::start(command).map_err(|e| explain(program, &e))
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()

@@ -13,8 +13,9 @@
 //!   passed over.
 //! - An iteration is one whole repetition of the case. `ns` is the wall time of `iterations` of
 //!   them, without set-up and without the digest.
-//! - `check` is a digest of the result of one iteration, in hexadecimal. It depends neither on the
-//!   number of iterations nor on the run. Workers that disagree about it do not do equal work.
+//! - `check` is a digest of the results, in hexadecimal. Equal work gives the same one: the same
+//!   case and as many iterations, in any run of either worker. Workers that disagree about it do
+//!   not do equal work.
 //! - `{"error":TEXT}` in place of an answer says that this case can't be run; with `"exit":3` it
 //!   says that its results were found to be wrong.
 //! - What a worker writes to stderr is shown where it fails.
@@ -27,7 +28,6 @@ mod error;
 mod honesty;
 mod launch;
 mod pipes;
-mod process;
 mod protocol;
 mod server;
 mod stderr;
@@ -36,7 +36,7 @@ mod client;
 
 pub use case::{PairError, WorkerCase, verified_pair};
 pub use client::{Answer, Worker};
-pub use digest::{Digest, digest};
+pub use digest::{Checkable, digest};
 pub use error::{Fault, WorkerError};
 pub use launch::Launch;
 pub use protocol::{CaseInfo, Hello};

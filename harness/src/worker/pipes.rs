@@ -1,7 +1,7 @@
 //! Lines to and from a worker, with a time limit.
 
-use super::process::Process;
 use super::protocol::LONGEST_LINE;
+use crate::process::Group;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use std::io::{self, Read, Write};
@@ -77,7 +77,7 @@ impl Pipes {
     pub(super) fn receive(
         &mut self,
         deadline: Instant,
-        process: &Process,
+        process: &Group,
     ) -> Result<Vec<u8>, NoLine> {
         let mut searched = 0;
         loop {

@@ -1,7 +1,7 @@
 //! The side that answers: a loop over stdin for any [`Serve`], and [`Server`], which makes one of
 //! closures.
 
-use super::digest::{Digest, digest};
+use super::digest::{Checkable, digest};
 use super::protocol::{CaseInfo, Hello, LONGEST_LINE, Reply, Request, check_cases};
 use std::any::Any;
 use std::fs::File;
@@ -238,7 +238,7 @@ impl Server {
     ) -> Self
     where
         W: FnMut() -> R + 'static,
-        R: Digest,
+        R: Checkable,
     {
         self.cases.push(Closures {
             info: case.into(),
@@ -258,7 +258,7 @@ impl Server {
     }
 }
 
-fn timed<R: Digest>(iterations: u64, work: &mut impl FnMut() -> R) -> (Duration, String) {
+fn timed<R: Checkable>(iterations: u64, work: &mut impl FnMut() -> R) -> (Duration, String) {
     let start = Instant::now();
     for _ in 1..iterations {
         black_box(work());
@@ -310,7 +310,7 @@ mod tests {
         let mut server = Server::new("test")
             .case("sum", move || {
                 counted.set(counted.get() + 1);
-                let numbers = vec![1_u64, 2, 3];
+                let numbers = [1_u64, 2, 3];
                 move || numbers.iter().sum::<u64>()
             })
             .case(CaseInfo::new("panics").threads(2), || {

@@ -44,6 +44,7 @@ run() {
     closes-stdout) exec 1>&-; sleep 1000 ;;
     leaves-a-child) sleep 1000 & echo $! > "$argument"; exit 7 ;;
     answers-twice) answer 1000 aa; answer 1000 aa ;;
+    adds-later) answer 1000 aa; sleep 0.02; echo "and another thing" ;;
     refuses) [ "$id" = a ] && echo '{"error":"needs a GPU"}' || echo '{"error":"off by 3","exit":3}' ;;
     *) answer 1000 aa ;;
     esac
