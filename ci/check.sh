@@ -17,3 +17,8 @@ step cargo test --workspace
 # Some kernels were wrong only in builds for the native CPU: judge one of those too.
 RUSTFLAGS="-C target-cpu=native" CARGO_TARGET_DIR=target/native \
     step cargo test --release --package bitgauge --test zoo --test verify
+
+# Against the commit before, where this clone has it, and else against itself. The margin is that of
+# a shared machine.
+before=$(git rev-parse --verify --quiet HEAD~1 || git rev-parse HEAD)
+GATE_MARGIN=5% GATE_MAX_TIME=60 step ci/gate.sh "$before"

@@ -1,5 +1,6 @@
 //! bitgauge: did this change make it faster, by how much, and is the answer still right?
 
+pub mod baseline;
 pub mod calibration;
 pub mod cli;
 pub mod compare;
@@ -21,6 +22,7 @@ pub mod process;
 pub mod report;
 pub mod run;
 pub mod scaling;
+pub mod selftest;
 pub mod suite;
 pub mod text_file;
 pub mod verdicts;

@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counters::CountedPair;
 use crate::exit::Exit;
 use crate::measure::Verdict;
+use crate::run::Measured;
 
 /// Version of the document's shape. A reader refuses any other.
 pub const SCHEMA: u32 = 1;
@@ -36,8 +38,20 @@ pub struct Verdicts {
     pub cases: Vec<CaseVerdict>,
     /// Cases that were asked for and have no verdict, and why.
     pub not_checked: Vec<NotChecked>,
+    /// What the processor counted, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<Measured<Vec<CaseCounters>>>,
     /// Exit status: the contract in [`crate::exit::Exit`].
     pub exit: u8,
+}
+
+/// Counts of one case. They are evidence of why, and decide nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseCounters {
+    /// Its id.
+    pub case: String,
+    /// Both sides, per iteration.
+    pub counts: Measured<CountedPair>,
 }
 
 /// One side of a comparison.
@@ -150,6 +164,7 @@ mod tests {
             alpha: 0.001,
             cases: cases.iter().map(case).collect(),
             not_checked: not_checked.iter().map(failure).collect(),
+            counters: None,
             exit: 0,
         }
     }

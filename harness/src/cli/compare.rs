@@ -15,12 +15,13 @@ use crate::compare::commands::{self, Settings};
 use crate::compare::functions::{self, Contest};
 use crate::compare::workers::{self, Pairing, Source};
 use crate::compare::{CaseSamples, Outcome, Plan, Standing};
+use crate::counters;
 use crate::exit::{Exit, Failure};
 use crate::export;
 use crate::machine::Machine;
-use crate::run::{rfc3339, write_atomically};
+use crate::run::{Measured, rfc3339, write_atomically};
 use crate::suite::{Blueprint, CUT, CaseId, SHAPES};
-use crate::verdicts::{SCHEMA, Side, Verdicts};
+use crate::verdicts::{CaseCounters, SCHEMA, Side, Verdicts};
 use crate::worker::Launch;
 
 /// Arguments of `bitgauge compare`.
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// Kernels: the model of the phases `token` and `prompt`
     #[arg(long, value_name = "NAME", default_value = CUT)]
     model: String,
+    /// Kernels: also count cycles, instructions, and misses of branches and caches
+    #[arg(long, conflicts_with_all = ["workers", "command"])]
+    counters: bool,
     /// Workers: only this case; may be given more than once
     #[arg(long, value_name = "ID", requires = "workers")]
     case: Vec<String>,
@@ -124,6 +128,8 @@ pub struct Found {
     pub before: Side,
     /// "After".
     pub after: Side,
+    /// What the processor counted, where that was asked for.
+    pub counters: Option<Measured<Vec<CaseCounters>>>,
 }
 
 /// The document of a comparison, and what it was made from.
@@ -146,6 +152,7 @@ pub fn document(
         alpha: plan.rules.alpha(),
         cases: found.outcome.cases,
         not_checked: found.outcome.not_checked,
+        counters: found.counters,
         exit: 0,
     };
     verdicts.exit = verdicts.exit() as u8;
@@ -238,6 +245,7 @@ fn by_command(arguments: &Arguments, plan: &Plan) -> Found {
         outcome,
         before: side(a),
         after: side(b),
+        counters: None,
     }
 }
 
@@ -260,7 +268,8 @@ fn by_worker(arguments: &Arguments, plan: &Plan) -> Result<Found, Failure> {
     };
     let paired = watched("comparing workers", plan.max_time, |watch| {
         workers::run(&before, &after, &pairing, watch)
-    })?;
+    });
+    let paired = paired.map_err(|error| error.failure())?;
     for (case, side) in &paired.one_sided {
         eprintln!("note: case {case} is only in {side}: nothing to compare it with");
     }
@@ -268,6 +277,7 @@ fn by_worker(arguments: &Arguments, plan: &Plan) -> Result<Found, Failure> {
         outcome: paired.outcome,
         before: paired.before,
         after: paired.after,
+        counters: None,
     })
 }
 
@@ -295,7 +305,23 @@ fn by_function(
         outcome,
         before: side(a, first.and_then(|c| isa(&c.before))),
         after: side(b, first.and_then(|c| isa(&c.after))),
+        counters: arguments.counters.then(|| count(&contests, plan.seed)),
     })
+}
+
+fn count(contests: &[Contest], seed: u64) -> Measured<Vec<CaseCounters>> {
+    let mut counters = match counters::open() {
+        Ok(counters) => counters,
+        Err(unavailable) => return Measured::unavailable(unavailable.why),
+    };
+    let mut each = |contest: &Contest| CaseCounters {
+        case: contest.case.clone(),
+        counts: match functions::count(contest, &mut counters, seed) {
+            Ok(counts) => Measured::Is(counts),
+            Err(failure) => Measured::unavailable(failure.message),
+        },
+    };
+    Measured::Is(contests.iter().map(&mut each).collect())
 }
 
 /// The cases that two kernels, or two ids, are compared on.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod baseline;
 mod calibrate;
 mod compare;
 mod gate;
@@ -15,6 +16,7 @@ mod report;
 mod run;
 mod scaling;
 pub mod selection;
+mod selftest;
 mod summaries;
 mod verdict_table;
 mod verify;
@@ -62,7 +64,7 @@ enum Command {
     Generate(generate::Arguments),
     /// Compare two kernels, two workers or two command lines
     Compare(compare::Arguments),
-    /// Fail if the work tree is slower than another revision of itself
+    /// Fail if the work tree is slower than another revision of itself, or than a stored baseline
     Gate(gate::Arguments),
     /// Compare a program with itself: false alarms and bias floor of this machine
     Calibrate(calibrate::Arguments),
@@ -72,6 +74,10 @@ enum Command {
         /// Its number
         parent: i32,
     },
+    /// Plant regressions and failures, and show that each is noticed
+    Selftest(selftest::Arguments),
+    /// Save, show or check what this machine does, in ratios that can be held against later
+    Baseline(baseline::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Speed over threads, against claims, a law and a baseline
@@ -113,6 +119,8 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             crate::calibration::busy(*parent);
             Ok(Exit::Held)
         }
+        Command::Selftest(arguments) => selftest::run(arguments, output),
+        Command::Baseline(arguments) => baseline::run(arguments, threads, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),

@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::measure::Verdict;
+use crate::run::Measured;
 use crate::verdicts::{CaseVerdict, Verdicts};
 
 use super::output::Output;
@@ -36,6 +37,22 @@ pub fn write(verdicts: &Verdicts, output: Output) -> Result<(), Failure> {
     }
     for c in &verdicts.not_checked {
         output.line(format!("NOT CHECKED {}: {}", c.case, c.why))?;
+    }
+    match &verdicts.counters {
+        None => {}
+        Some(Measured::Unavailable(why)) => {
+            output.line(format!("counters: unavailable: {why}"))?;
+        }
+        Some(Measured::Is(cases)) => {
+            for case in cases {
+                match &case.counts {
+                    Measured::Is(counts) => output.line(format!("{}\n{counts}", case.case))?,
+                    Measured::Unavailable(why) => {
+                        output.line(format!("{}: counters unavailable: {why}", case.case))?;
+                    }
+                }
+            }
+        }
     }
     output.line(summary(verdicts))
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::judging::fraction;
 use crate::exit::{Exit, Failure};
+use crate::selftest::misbehaviour::{Misbehaving, Misbehaviour};
 use crate::suite::{CaseId, Options, Suite, SuiteError, default_suite};
 use crate::worker::{CaseInfo, Identity, Refusal, Serve, serve};
 
@@ -24,6 +25,9 @@ pub struct Arguments {
     /// be given more than once
     #[arg(long, value_name = "ID=PERCENT", value_parser = extra)]
     slow: Vec<(CaseId, f64)>,
+    /// Lie, hang, die or answer wrongly, to see it noticed
+    #[arg(long, value_enum, hide = true)]
+    misbehave: Option<Misbehaviour>,
 }
 
 fn extra(text: &str) -> Result<(CaseId, f64), String> {
@@ -52,7 +56,11 @@ pub fn run(arguments: &Arguments, threads: usize) -> Result<Exit, Failure> {
         revision: None,
         isa: Some(Isa::highest().to_string()),
     };
-    let ended = serve(&identity, &mut Served(Suite::new(cases, options)));
+    let mut served = Served(Suite::new(cases, options));
+    let ended = match arguments.misbehave {
+        None => serve(&identity, &mut served),
+        Some(mode) => serve(&identity, &mut Misbehaving::new(served, mode)),
+    };
     Ok(match ended == ExitCode::SUCCESS {
         true => Exit::Held,
         false => Exit::CouldNotRun,

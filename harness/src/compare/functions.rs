@@ -1,11 +1,12 @@
 //! Two functions of this process. For every placement both sides are copied into fresh memory,
 //! in an order drawn at random.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Field, Open, Outcome, Plan, Watch};
+use crate::counters::{CountedPair, Counters};
 use crate::exit::Exit;
-use crate::measure::{Entrant, Pace, SplitMix64, Trial, Verified};
+use crate::measure::{Entrant, Failure, Pace, SplitMix64, Timed, Trial, Verified};
 use crate::suite::{Blueprint, Placement, SuiteCase, SuiteError};
 
 /// A case, as both sides do it.
@@ -78,20 +79,27 @@ fn refuse(open: &mut Open, error: &SuiteError) {
     open.fail(error.exit(), error.to_string());
 }
 
-fn place(contest: &Contest, open: &mut Open, names: [&str; 2], rng: &mut SplitMix64) {
-    let begin = Instant::now();
+/// Both sides in fresh memory, made in an order drawn at random.
+fn sides(contest: &Contest, rng: &mut SplitMix64) -> Result<[Side; 2], SuiteError> {
     let mut made = [None, None];
     let first = rng.below(2);
     for side in [first, 1 - first] {
         let blueprint = [&contest.before, &contest.after][side];
-        match blueprint.verified(&mut Placement::new(rng.next_u64())) {
-            Ok(case) => made[side] = Some(case),
-            Err(error) => return refuse(open, &error),
-        }
+        made[side] = Some(blueprint.verified(&mut Placement::new(rng.next_u64()))?);
     }
-    let [Some(mut before), Some(mut after)]: [Option<Verified<Box<dyn SuiteCase>>>; 2] = made
-    else {
-        unreachable!("both sides were made");
+    match made {
+        [Some(before), Some(after)] => Ok([before, after]),
+        _ => unreachable!("both sides were made"),
+    }
+}
+
+type Side = Verified<Box<dyn SuiteCase>>;
+
+fn place(contest: &Contest, open: &mut Open, names: [&str; 2], rng: &mut SplitMix64) {
+    let begin = Instant::now();
+    let [mut before, mut after] = match sides(contest, rng) {
+        Ok(sides) => sides,
+        Err(error) => return refuse(open, &error),
     };
     open.trial.spend(begin.elapsed());
     let placed = open.trial.place(
@@ -101,4 +109,33 @@ fn place(contest: &Contest, open: &mut Open, names: [&str; 2], rng: &mut SplitMi
     if let Err(failed) = placed {
         open.fail(Exit::CouldNotRun, failed.to_string());
     }
+}
+
+/// Blocks that are counted, and the time that each of their slices takes about: a counter is read
+/// by a call of the system, which a slice for timing would be too short for.
+const COUNTED_BLOCKS: u64 = 8;
+const COUNTED_SLICE: Duration = Duration::from_millis(2);
+
+/// Counts what the processor does in both sides of a case.
+///
+/// # Errors
+/// When a side can't be made or fails.
+pub fn count(
+    contest: &Contest,
+    counters: &mut Counters,
+    seed: u64,
+) -> Result<CountedPair, Failure> {
+    let failed = |error: SuiteError| Failure::new(error.to_string());
+    let [mut before, mut after] = sides(contest, &mut SplitMix64::new(seed)).map_err(failed)?;
+    let mut before = Entrant::new("before", &mut before);
+    let mut after = Entrant::new("after", &mut after);
+    let slower = before.time(1)?.max(after.time(1)?).as_secs_f64();
+    let iterations = (COUNTED_SLICE.as_secs_f64() / slower.max(1e-9)).max(1.0) as u64;
+    CountedPair::count(
+        counters,
+        &mut before,
+        &mut after,
+        iterations,
+        COUNTED_BLOCKS,
+    )
 }

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::{Field, Open, Outcome, Plan, Watch};
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::machine::{allowed_cpus, with_current_thread_on};
 use crate::measure::{Entrant, Pace, SplitMix64, Trial, Verdict};
 use crate::verdicts::Side;
@@ -101,6 +101,18 @@ pub enum PairingError {
         /// The cases that it has, shortened.
         known: String,
     },
+}
+
+impl PairingError {
+    /// How a command ends that meets it.
+    pub fn failure(&self) -> Failure {
+        let exit = match self {
+            Self::Worker { error, .. } => error.exit(),
+            _ => Exit::CouldNotRun,
+        };
+        let message = self.to_string();
+        Failure { exit, message }
+    }
 }
 
 /// Compares two workers, case by case.

@@ -92,9 +92,9 @@ impl Gate<'_> {
         let mut paired =
             workers::run(&before, &after, &pairing, watch).map_err(|error| match &error {
                 PairingError::Worker { side, .. } if *side == before.name => {
-                    no_baseline(Failure::from(error))
+                    no_baseline(error.failure())
                 }
-                _ => Failure::from(error),
+                _ => error.failure(),
             })?;
         for (side, revision) in [&mut paired.before, &mut paired.after]
             .into_iter()

@@ -109,6 +109,7 @@ pub fn compare(before: &Imported, after: &Imported, rule: &Rule, about: About) -
         isa: None,
     };
     let mut verdicts = Verdicts {
+        counters: None,
         schema: SCHEMA,
         command: format!("{IMPORT} {}", about.command),
         before: side(about.before, before),

@@ -208,7 +208,7 @@ pub fn read(path: &Path, class: &str) -> Result<Stored, Failure> {
 }
 
 /// Refuses what no run gives, such as a file that was edited or cut.
-fn sound(stored: &Stored) -> Result<(), String> {
+pub(crate) fn sound(stored: &Stored) -> Result<(), String> {
     if stored.points.is_empty() {
         return Err("`scaling` has no points: there is nothing to hold against".into());
     }

@@ -29,7 +29,7 @@ use crate::limits::YARDSTICK_SLICE;
 use crate::measure::pair::Stop;
 use crate::measure::round_robin::{self, RoundRobin};
 use crate::measure::stats::Rules;
-use crate::measure::{Entrant, Schedule, Stopped};
+use crate::measure::{Entrant, Schedule, Stopped, Timed};
 use crate::run::{Estimate, Measured, Scaled, ScalingPoint};
 use phases::Bench;
 use usl::{Fit, Series};

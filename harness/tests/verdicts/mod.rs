@@ -34,6 +34,7 @@ pub fn case(name: &str, verdict: Verdict, speedup: Option<f64>) -> CaseVerdict {
 
 fn document(cases: Vec<CaseVerdict>, not_checked: Vec<NotChecked>) -> Verdicts {
     let mut v = Verdicts {
+        counters: None,
         schema: SCHEMA,
         command: "gate".into(),
         before: Side {
