@@ -1,6 +1,5 @@
 //! `bitgauge calibrate` as a user sees it.
 
-#[allow(dead_code, reason = "this suite uses a part of what all share")]
 mod program;
 
 use std::fs;
