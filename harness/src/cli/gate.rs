@@ -196,7 +196,7 @@ fn with_baseline(file: &str, arguments: &Arguments, output: Output) -> Result<Ex
             isa: Some(machine.isa.level().to_owned()),
         },
     };
-    let (verdicts, samples) = document("gate", found, &plan, &margin, started);
+    let (verdicts, samples) = document(found, &plan, &margin, started);
     let folder = arguments.judging.out.as_deref();
     finish(&verdicts, &samples, folder, &notes, output)
 }

@@ -60,8 +60,8 @@ impl Pace {
         blocks: 1,
     };
 
-    fn grown(self, times: usize) -> Self {
-        let factor = 1 << times.min(6);
+    fn grown(self, placements: usize) -> Self {
+        let factor = 1 << (placements / PATIENCE).min(6);
         Self {
             placement: self.placement * factor,
             blocks: self.blocks.saturating_mul(factor as usize),
@@ -120,7 +120,7 @@ pub struct Trial {
     median: MedianSequence,
     placements: Vec<Placement>,
     measuring: Duration,
-    patience: usize,
+    steady: bool,
 }
 
 impl Trial {
@@ -135,14 +135,14 @@ impl Trial {
             median: MedianSequence::new(),
             placements: Vec::new(),
             measuring: Duration::ZERO,
-            patience: PATIENCE,
+            steady: false,
         }
     }
 
     /// Placements stay as long as the first is: for who needs many alike.
     pub fn steady(self) -> Self {
         Self {
-            patience: usize::MAX,
+            steady: true,
             ..self
         }
     }
@@ -178,7 +178,10 @@ impl Trial {
             slice(entrant.case, iterations[usize::from(side)])
                 .map_err(|failure| failed(entrant, failure))
         };
-        let pace = self.pace.grown(self.placements.len() / self.patience);
+        let pace = match self.steady {
+            true => self.pace,
+            false => self.pace.grown(self.placements.len()),
+        };
         if pace.placement > Duration::ZERO {
             run(false)?;
             run(true)?;
