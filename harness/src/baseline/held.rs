@@ -461,3 +461,104 @@ fn reasons(not_gated: &[(String, String)]) -> String {
         .collect();
     few.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the generator gives, as a log-ratio: heavy tails, by the quantiles of a Cauchy
+    /// distribution of this scale.
+    fn noise(rng: &mut SplitMix64, scale: f64) -> f64 {
+        let uniform = (rng.below(1 << 30) as f64 + 0.5) / (1_u64 << 30) as f64;
+        scale * (std::f64::consts::PI * (uniform - 0.5)).tan()
+    }
+
+    fn levels(margin: f64, alpha: f64) -> Levels {
+        Levels::new(&Rules::new(margin, alpha, 0.95).unwrap(), 1)
+    }
+
+    /// The verdict of a gate that looks after every placement, `most` at most.
+    fn gate(
+        levels: &Levels,
+        stored: &[f64],
+        most: usize,
+        draw: &mut dyn FnMut() -> f64,
+    ) -> Verdict {
+        let mut new = MedianSequence::new();
+        for _ in 0..most {
+            new.push(draw());
+            match judge(stored, &new, levels) {
+                Verdict::Unclear => {}
+                decided => return decided,
+            }
+        }
+        Verdict::Unclear
+    }
+
+    #[test]
+    fn a_change_beyond_the_margin_is_found_and_one_within_it_is_none() {
+        let levels = levels(0.10, 0.01);
+        let stored: Vec<f64> = (0..20).map(|i| 0.0005 * f64::from(i)).collect();
+        for (shift, want) in [
+            (3.0_f64.ln(), Verdict::Regressed),
+            (0.13, Verdict::Regressed),
+            (0.05, Verdict::Unchanged),
+            (0.0, Verdict::Unchanged),
+            (-0.05, Verdict::Unchanged),
+            (-0.13, Verdict::Improved),
+            // ln 1.1 = 0.0953: on the margin itself nothing can be said.
+            (0.0953, Verdict::Unclear),
+        ] {
+            let mut i = 0;
+            let verdict = gate(&levels, &stored, 60, &mut || {
+                i += 1;
+                shift + 0.0005 * f64::from(i % 20)
+            });
+            assert_eq!(verdict, want, "{shift}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_known_well_then_accuses_nobody_now() {
+        let levels = levels(0.10, 0.01);
+        let stored: Vec<f64> = (0..20).map(|i| 0.03 * f64::from(i)).collect();
+        // 0.15 above the stored median, and below the highest that was stored.
+        let verdict = gate(&levels, &stored, 200, &mut || 0.435);
+        assert_eq!(verdict, Verdict::Unclear);
+    }
+
+    /// Both runs are draws of one distribution, the margin is 0, and the gate looks after each
+    /// placement: 500 chances to be wrong.
+    #[test]
+    fn false_alarms_stay_below_alpha_with_a_look_after_every_placement() {
+        let levels = levels(0.0, 0.1);
+        let mut rng = SplitMix64::new(7);
+        let runs = 1000;
+        let mut alarms = 0;
+        for _ in 0..runs {
+            let stored: Vec<f64> = (0..20).map(|_| noise(&mut rng, 0.02)).collect();
+            let verdict = gate(&levels, &stored, 500, &mut || noise(&mut rng, 0.02));
+            alarms += usize::from(verdict != Verdict::Unclear);
+        }
+        assert!(alarms <= runs / 10, "{alarms} of {runs}");
+    }
+
+    #[test]
+    fn a_baseline_of_a_few_placements_can_t_bound_what_alpha_asks() {
+        // 2^-15 < 0.01 / 61 / 4 < 2^-14
+        let side = Levels::new(&Rules::new(0.1, 0.01, 0.95).unwrap(), 61).alarm;
+        assert_eq!(fewest(side), 15);
+        let placements: Vec<f64> = (0..15).map(f64::from).collect();
+        assert!(stored_interval(&placements, side).is_some());
+        assert!(stored_interval(&placements[1..], side).is_none());
+    }
+
+    #[test]
+    fn a_wrong_answer_is_never_only_a_case_that_was_not_checked() {
+        let wrong = NotPlaced {
+            exit: Exit::WrongAnswers,
+            why: "other bits".to_owned(),
+        };
+        assert_eq!(not_checked("a", wrong).exit, Exit::WrongAnswers as u8);
+    }
+}

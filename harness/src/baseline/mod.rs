@@ -11,6 +11,8 @@ pub mod file;
 mod format;
 pub mod held;
 pub mod measure;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod yardstick;
 
 pub use efficiency::{BUDGET, Efficiencies, chosen};

@@ -62,11 +62,7 @@ impl Pace {
 
     /// The pace of the placement that so many were before.
     pub(crate) fn grown(self, placements: usize) -> Self {
-        self.doubled(placements / PATIENCE)
-    }
-
-    fn doubled(self, times: usize) -> Self {
-        let factor = 1 << times.min(6);
+        let factor = 1 << (placements / PATIENCE).min(6);
         Self {
             placement: self.placement * factor,
             blocks: self.blocks.saturating_mul(factor as usize),
@@ -125,7 +121,7 @@ pub struct Trial {
     median: MedianSequence,
     placements: Vec<Placement>,
     measuring: Duration,
-    patience: usize,
+    steady: bool,
 }
 
 impl Trial {
@@ -140,14 +136,14 @@ impl Trial {
             median: MedianSequence::new(),
             placements: Vec::new(),
             measuring: Duration::ZERO,
-            patience: PATIENCE,
+            steady: false,
         }
     }
 
     /// Placements stay as long as the first is: for who needs many alike.
     pub fn steady(self) -> Self {
         Self {
-            patience: usize::MAX,
+            steady: true,
             ..self
         }
     }
@@ -183,7 +179,10 @@ impl Trial {
             slice(entrant.case, iterations[usize::from(side)])
                 .map_err(|failure| failed(entrant, failure))
         };
-        let pace = self.pace.doubled(self.placements.len() / self.patience);
+        let pace = match self.steady {
+            true => self.pace,
+            false => self.pace.grown(self.placements.len()),
+        };
         if pace.placement > Duration::ZERO {
             run(false)?;
             run(true)?;
