@@ -63,7 +63,12 @@ fn planted(dir: &Path, document: &Value, efficiency: f64) -> PathBuf {
         }
     }
     let path = dir.join("baseline.json");
-    let file = json!({"machine": document["machine"], "scaling": scaling});
+    let mut save = bitgauge(["baseline", "save", "--quick", "--case", "loop/lcg/1000/1t"]);
+    let ended = end(save.arg("--out").arg(&path));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    file["scaling"] = scaling;
     fs::write(&path, file.to_string()).unwrap();
     path
 }

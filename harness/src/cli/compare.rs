@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
 
-use super::judging::{Judging, Margin};
+use super::judging::Judging;
 use super::output::Output;
 use super::progress::Progress;
 use super::verdict_table;
+use crate::calibration::{Margin, Route};
 use crate::compare::commands::{self, Settings};
 use crate::compare::functions::{self, Contest};
 use crate::compare::workers::{self, Pairing, Source};
@@ -94,7 +95,12 @@ const MAX_TIME: Duration = Duration::from_secs(60);
 /// # Errors
 /// When a side can't be had; what fails during the comparison is told with its case.
 pub fn run(arguments: &Arguments, threads: Option<usize>, output: Output) -> Result<Exit, Failure> {
-    let margin = arguments.judging.margin();
+    let route = match (arguments.command, arguments.workers) {
+        (true, _) => None,
+        (_, true) => Some(Route::Workers),
+        _ => Some(Route::Functions),
+    };
+    let margin = arguments.judging.margin(route);
     let plan = arguments.judging.plan(&margin, ALPHA, MAX_TIME)?;
     let started = rfc3339(SystemTime::now());
     let found = if arguments.command {

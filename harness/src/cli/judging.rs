@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::calibration::{self, Margin, Route};
 use crate::compare::Plan;
 use crate::exit::Failure;
 use crate::measure::fresh_seed;
@@ -35,30 +36,15 @@ pub struct Judging {
     pub out: Option<PathBuf>,
 }
 
-/// Where a margin comes from.
-pub struct Margin {
-    /// A fraction: 0.02 is 2 %.
-    pub fraction: f64,
-    /// As a phrase.
-    pub from: String,
-}
-
-/// Small enough to matter, large enough for the luck of layout.
-const DEFAULT_MARGIN: f64 = 0.02;
-
 impl Judging {
-    /// The margin that was asked for, or the default.
-    pub fn margin(&self) -> Margin {
-        match self.margin {
-            Some(fraction) => Margin {
-                fraction,
-                from: "--margin".to_owned(),
-            },
-            None => Margin {
-                fraction: DEFAULT_MARGIN,
-                from: "default".to_owned(),
-            },
+    /// The margin that was asked for, or the default for comparisons of this kind: see
+    /// [`calibration::margin`]. What the user should know about it is told on stderr.
+    pub fn margin(&self, path: Option<Route>) -> Margin {
+        let margin = calibration::margin(path, self.margin);
+        if let Some(note) = &margin.note {
+            eprintln!("note: {note}");
         }
+        margin
     }
 
     /// The plan, with these defaults where nothing was asked for.

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod baseline;
+mod calibrate;
 mod compare;
 mod gate;
 mod generate;
@@ -62,10 +64,20 @@ enum Command {
     Generate(generate::Arguments),
     /// Compare two kernels, two workers or two command lines
     Compare(compare::Arguments),
-    /// Fail if the work tree is slower than another revision of itself
+    /// Fail if the work tree is slower than another revision of itself, or than a stored baseline
     Gate(gate::Arguments),
+    /// Compare a program with itself: false alarms and bias floor of this machine
+    Calibrate(calibrate::Arguments),
+    /// Compute until the process that started this one is gone: a load for `calibrate`
+    #[command(hide = true)]
+    Busy {
+        /// Its number
+        parent: i32,
+    },
     /// Plant regressions and failures, and show that each is noticed
     Selftest(selftest::Arguments),
+    /// Save, show or check what this machine does, in ratios that can be held against later
+    Baseline(baseline::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Speed over threads, against claims, a law and a baseline
@@ -102,7 +114,13 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             compare::run(arguments, asked, output)
         }
         Command::Gate(arguments) => gate::run(arguments, output),
+        Command::Calibrate(arguments) => calibrate::run(arguments, threads, output),
+        Command::Busy { parent } => {
+            crate::calibration::busy(*parent);
+            Ok(Exit::Held)
+        }
         Command::Selftest(arguments) => selftest::run(arguments, output),
+        Command::Baseline(arguments) => baseline::run(arguments, threads, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),

@@ -44,6 +44,26 @@ pub struct Gated {
     pub notes: Vec<String>,
 }
 
+/// Both sides, built.
+pub struct Sides {
+    /// The revision.
+    pub before: Source,
+    /// The work tree.
+    pub after: Source,
+    /// The commit, and what the work tree is.
+    pub revisions: [String; 2],
+    /// What the reader should know of the builds.
+    pub notes: Vec<String>,
+}
+
+/// Cargo's target folder of a work tree.
+pub fn target_folder(tree: &Tree) -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => tree.root().join("target"),
+    }
+}
+
 /// Folder of the revision's checkout, its builds and both sides' programs, below the target
 /// folder, so that `cargo clean` takes it away.
 const FOLDER: &str = "gate";
@@ -55,30 +75,12 @@ impl Gate<'_> {
     /// When the revision is not there, can't be built, or has no worker, there is no usable
     /// baseline; when the work tree can't be built or served, it could not run.
     pub fn run(&self, stage: &dyn Fn(&str), watch: &mut Watch<'_>) -> Result<Gated, Failure> {
-        let commit = self.tree.commit(self.against)?;
-        let folder = self.target.join(FOLDER);
-        let checkout = folder.join("before");
-        let mut rng = SplitMix64::new(self.plan.seed);
-        stage(&format!("checking out {}", self.against));
-        self.tree.check_out(&commit, &checkout)?;
-        stage(&format!("building {} (before)", self.against));
-        let (programs, target) = (folder.join("programs"), folder.join("before-target"));
-        let before = self
-            .build(&checkout, &target, &programs.join("before"), &mut rng)
-            .map_err(no_baseline)?;
-        stage("building the work tree (after)");
-        let after = self.build(
-            self.tree.root(),
-            &self.target,
-            &programs.join("after"),
-            &mut rng,
-        )?;
-        let mut notes: Vec<String> = before.note.iter().cloned().collect();
-        let short = &commit[..commit.len().min(12)];
-        let revisions = [commit.clone(), self.tree.description()?];
-        let before = self.source(format!("{} ({short})", self.against), before);
-        let after = self.source(format!("work tree ({})", revisions[1]), after);
-
+        let Sides {
+            before,
+            after,
+            mut notes,
+            revisions,
+        } = self.sides(stage)?;
         stage("pairing");
         let pairing = Pairing {
             plan: self.plan,
@@ -104,6 +106,41 @@ impl Gate<'_> {
             format!("case {case} is only in {side}: nothing to compare it with")
         }));
         Ok(Gated { paired, notes })
+    }
+
+    /// Builds both sides.
+    ///
+    /// # Errors
+    /// When the revision is not there or can't be built, there is no usable baseline; when the
+    /// work tree can't be built, it could not run.
+    pub fn sides(&self, stage: &dyn Fn(&str)) -> Result<Sides, Failure> {
+        let commit = self.tree.commit(self.against)?;
+        let folder = self.target.join(FOLDER);
+        let checkout = folder.join("before");
+        let mut rng = SplitMix64::new(self.plan.seed);
+        stage(&format!("checking out {}", self.against));
+        self.tree.check_out(&commit, &checkout)?;
+        stage(&format!("building {} (before)", self.against));
+        let (programs, target) = (folder.join("programs"), folder.join("before-target"));
+        let before = self
+            .build(&checkout, &target, &programs.join("before"), &mut rng)
+            .map_err(no_baseline)?;
+        stage("building the work tree (after)");
+        let after = self.build(
+            self.tree.root(),
+            &self.target,
+            &programs.join("after"),
+            &mut rng,
+        )?;
+        let notes = before.note.iter().cloned().collect();
+        let short = &commit[..commit.len().min(12)];
+        let revisions = [commit.clone(), self.tree.description()?];
+        Ok(Sides {
+            before: self.source(format!("{} ({short})", self.against), before),
+            after: self.source(format!("work tree ({})", revisions[1]), after),
+            revisions,
+            notes,
+        })
     }
 
     fn build(

@@ -4,6 +4,7 @@
 //! [`round_robin::run`] take only such cases, time them in interleaved slices and keep every
 //! slice as [`Samples`]; [`stats`] turns block log-ratios into an interval and a verdict.
 
+mod batch;
 pub mod calibrate;
 mod digest;
 pub mod interleave;
@@ -11,11 +12,14 @@ pub mod pair;
 mod rng;
 pub mod round_robin;
 pub mod samples;
+#[cfg(test)]
+mod simulation;
 pub mod stats;
 pub mod timed;
 pub mod trial;
 pub mod verified;
 
+pub use batch::Batch;
 pub use digest::Digest;
 pub use interleave::{Entrant, Progress, Schedule, Stage, Stopped};
 pub use pair::Estimate;

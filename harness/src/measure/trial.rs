@@ -60,7 +60,8 @@ impl Pace {
         blocks: 1,
     };
 
-    fn grown(self, placements: usize) -> Self {
+    /// The pace of the placement that so many were before.
+    pub(crate) fn grown(self, placements: usize) -> Self {
         let factor = 1 << (placements / PATIENCE).min(6);
         Self {
             placement: self.placement * factor,
@@ -120,6 +121,7 @@ pub struct Trial {
     median: MedianSequence,
     placements: Vec<Placement>,
     measuring: Duration,
+    steady: bool,
 }
 
 impl Trial {
@@ -134,6 +136,15 @@ impl Trial {
             median: MedianSequence::new(),
             placements: Vec::new(),
             measuring: Duration::ZERO,
+            steady: false,
+        }
+    }
+
+    /// Placements stay as long as the first is: for who needs many alike.
+    pub fn steady(self) -> Self {
+        Self {
+            steady: true,
+            ..self
         }
     }
 
@@ -152,7 +163,7 @@ impl Trial {
         let result = self.blocks(&mut sides);
         self.measuring += begin.elapsed();
         let blocks = result?;
-        let log_ratio = self.log_ratio(&blocks);
+        let log_ratio = log_ratio(&blocks, self.iterations.unwrap_or([1, 1]));
         self.placements.push(Placement { blocks, log_ratio });
         self.median.push(log_ratio);
         Ok(self.test.push(log_ratio))
@@ -168,7 +179,10 @@ impl Trial {
             slice(entrant.case, iterations[usize::from(side)])
                 .map_err(|failure| failed(entrant, failure))
         };
-        let pace = self.pace.grown(self.placements.len());
+        let pace = match self.steady {
+            true => self.pace,
+            false => self.pace.grown(self.placements.len()),
+        };
         if pace.placement > Duration::ZERO {
             run(false)?;
             run(true)?;
@@ -185,19 +199,6 @@ impl Trial {
             });
         }
         Ok(blocks)
-    }
-
-    fn log_ratio(&self, blocks: &[Block]) -> f64 {
-        let [before, after] = [false, true].map(|side| self.ln_ns(blocks, side));
-        before - after
-    }
-
-    /// Logarithm of the nanoseconds an iteration: the lower quartile over slices.
-    fn ln_ns(&self, blocks: &[Block], after: bool) -> f64 {
-        let iterations = self.iterations.unwrap_or([1, 1])[usize::from(after)] as f64;
-        let mut ns: Vec<u64> = blocks.iter().flat_map(|b| b.side(after)).collect();
-        ns.sort_unstable();
-        lower_quartile_ln(&ns) - iterations.ln()
     }
 
     /// Adds time that was spent on this comparison elsewhere, such as making the sides.
@@ -257,13 +258,30 @@ impl Trial {
     /// Nanoseconds an iteration of "before" and of "after": medians over placements. `None`
     /// before the first.
     pub fn ns(&self) -> Option<[f64; 2]> {
-        let median = |after| {
-            let of = |p: &Placement| self.ln_ns(&p.blocks, after);
+        let iterations = self.iterations.unwrap_or([1, 1]);
+        let median = |side: usize| {
+            let of = |p: &Placement| ln_ns(&p.blocks, iterations)[side];
             let median = self.placements.iter().map(of).collect::<MedianSequence>();
             median.median().map(f64::exp)
         };
-        Some([median(false)?, median(true)?])
+        Some([median(0)?, median(1)?])
     }
+}
+
+/// Logarithms of the nanoseconds an iteration of "before" and of "after": the lower quartiles over
+/// the slices of `blocks`, of which there must be one, of so many iterations each.
+pub fn ln_ns(blocks: &[Block], iterations: [u64; 2]) -> [f64; 2] {
+    [false, true].map(|after| {
+        let mut ns: Vec<u64> = blocks.iter().flat_map(|b| b.side(after)).collect();
+        ns.sort_unstable();
+        lower_quartile_ln(&ns) - (iterations[usize::from(after)] as f64).ln()
+    })
+}
+
+/// `ln(time of before / time of after)` per iteration, as a placement has it.
+fn log_ratio(blocks: &[Block], iterations: [u64; 2]) -> f64 {
+    let [before, after] = ln_ns(blocks, iterations);
+    before - after
 }
 
 /// Logarithm of the value a quarter of the way up, between neighbours by their logarithms.

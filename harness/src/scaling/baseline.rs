@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::{Baseline, BaselineError};
 use crate::exit::{Exit, Failure};
 use crate::measure::Verdict;
 
@@ -171,44 +172,23 @@ fn why_not(stored: &StoredPoint, measured: &Stored) -> String {
     format!("{} threads were not measured", stored.threads)
 }
 
-/// What a baseline file must have for this check; whatever else it holds is left alone.
-#[derive(Deserialize)]
-struct File {
-    machine: Option<String>,
-    scaling: Option<Stored>,
-}
-
 /// The efficiencies of the baseline file at `path`, which must be of this `class` of machine.
 ///
 /// # Errors
-/// [`Exit::NoBaseline`]: no such file, not JSON, no class or another, no efficiencies, or
-/// efficiencies that no run can have given.
+/// [`Exit::NoBaseline`]: a file that [`Baseline::read_of`] refuses, or one without efficiencies.
 pub fn read(path: &Path, class: &str) -> Result<Stored, Failure> {
-    let unusable = |what: String| Failure {
+    let baseline = Baseline::read_of(path, class).map_err(BaselineError::failure)?;
+    baseline.scaling.ok_or_else(|| Failure {
         exit: Exit::NoBaseline,
-        message: format!("{}: {what}", path.display()),
-    };
-    let text = crate::text_file::read(path)
-        .map_err(|e| unusable(format!("the baseline can't be read: {e}")))?;
-    let file: File =
-        serde_json::from_str(&text).map_err(|e| unusable(format!("this is no baseline: {e}")))?;
-    let machine = file
-        .machine
-        .ok_or_else(|| unusable("no `machine`: a baseline names its class of machine".into()))?;
-    if machine != class {
-        return Err(unusable(format!(
-            "the baseline is of machine class `{machine}`, this is `{class}`: efficiencies of another class prove nothing here; save one on this machine"
-        )));
-    }
-    let stored = file
-        .scaling
-        .ok_or_else(|| unusable("no `scaling`: the baseline holds no efficiencies".into()))?;
-    sound(&stored).map_err(unusable)?;
-    Ok(stored)
+        message: format!(
+            "{}: `scaling` is null: the baseline holds no efficiencies",
+            path.display()
+        ),
+    })
 }
 
 /// Refuses what no run gives, such as a file that was edited or cut.
-fn sound(stored: &Stored) -> Result<(), String> {
+pub(crate) fn sound(stored: &Stored) -> Result<(), String> {
     if stored.points.is_empty() {
         return Err("`scaling` has no points: there is nothing to hold against".into());
     }
@@ -232,6 +212,8 @@ fn sound(stored: &Stored) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn point(threads: usize, low: f64, efficiency: f64, high: f64) -> StoredPoint {
@@ -314,10 +296,19 @@ mod tests {
         );
     }
 
-    fn refused(text: &str) -> String {
+    fn written(scaling: Option<Stored>, machine: &str) -> (tempfile::TempDir, PathBuf) {
+        let mut baseline = crate::baseline::tests::sample();
+        baseline.machine = machine.to_owned();
+        let mut json = serde_json::to_value(&baseline).unwrap();
+        json["scaling"] = serde_json::to_value(&scaling).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("baseline.json");
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, json.to_string()).unwrap();
+        (dir, path)
+    }
+
+    fn refused(scaling: Option<&[StoredPoint]>, machine: &str) -> String {
+        let (_dir, path) = written(scaling.map(stored), machine);
         let failure = read(&path, "here").unwrap_err();
         assert_eq!(failure.exit, Exit::NoBaseline, "{}", failure.message);
         assert!(failure.message.contains("baseline.json"));
@@ -326,31 +317,27 @@ mod tests {
 
     #[test]
     fn baselines_that_can_t_be_used_are_refused_with_the_reason() {
-        assert!(refused("{").contains("no baseline"));
-        assert!(refused(r#"{"scaling":{"points":[]}}"#).contains("no `machine`"));
-        assert!(refused(r#"{"machine":"here"}"#).contains("no `scaling`"));
-        assert!(refused(r#"{"machine":"there","scaling":{"points":[]}}"#).contains("`there`"));
-        let file = |points: &[StoredPoint]| {
-            let scaling = stored(points);
-            serde_json::json!({"machine": "here", "scaling": scaling}).to_string()
-        };
-        assert!(refused(&file(&[])).contains("no points"));
-        assert!(refused(&file(&[point(0, 0.8, 0.8, 0.8)])).contains("one thread"));
-        assert!(refused(&file(&[point(2, -0.8, -0.8, 0.8)])).contains("above 0"));
-        assert!(refused(&file(&[point(2, 0.9, 0.8, 1.0)])).contains("within its interval"));
-        let twice = point(2, 0.8, 0.8, 0.8);
-        assert!(refused(&file(&[twice.clone(), twice])).contains("twice"));
+        let good = point(2, 0.7, 0.8, 0.9);
+        assert!(refused(None, "here").contains("no efficiencies"));
+        assert!(refused(Some(&[good.clone()]), "there").contains("`there`"));
+        for (points, reason) in [
+            (&[][..], "no points"),
+            (&[point(0, 0.8, 0.8, 0.8)], "one thread"),
+            (&[point(2, -0.8, -0.8, 0.8)], "above 0"),
+            (&[point(2, 0.9, 0.8, 1.0)], "within its interval"),
+            (&[good.clone(), good.clone()], "twice"),
+        ] {
+            let message = refused(Some(points), "here");
+            assert!(message.contains(reason), "{reason}: {message}");
+        }
         let missing = read(Path::new("no-such-file"), "here").unwrap_err();
         assert_eq!(missing.exit, Exit::NoBaseline);
     }
 
     #[test]
-    fn a_sound_baseline_is_read_and_the_rest_of_the_file_is_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("baseline.json");
+    fn a_sound_baseline_gives_its_efficiencies() {
         let want = stored(&[point(2, 0.7, 0.8, 0.9)]);
-        let file = serde_json::json!({"machine": "here", "scaling": want, "cases": [1]});
-        std::fs::write(&path, file.to_string()).unwrap();
+        let (_dir, path) = written(Some(want.clone()), "here");
         assert_eq!(read(&path, "here").unwrap(), want);
     }
 }

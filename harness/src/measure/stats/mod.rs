@@ -36,12 +36,18 @@
 //! - [`median::fixed_blocks_interval`] is the classical interval for a number of blocks that was
 //!   set beforehand (exact binomial; David and Nagaraja, *Order Statistics*, 2003, section 7.1).
 //!   It is narrower, and wrong if one looks at the data to decide when to stop.
+//! - [`binomial::Rate`] is the exact interval for a rate that was counted, such as that of false
+//!   alarms. [`criterion_rule`] is another tool's rule, kept for comparison.
 
+pub mod binomial;
+pub mod criterion_rule;
 pub mod median;
 pub mod sequential;
 pub mod sign;
 #[cfg(test)]
-mod simulation;
+pub(super) mod simulation;
 
+pub use binomial::Rate;
+pub use criterion_rule::CriterionRule;
 pub use median::{FixedInterval, Interval, MedianSequence, fixed_blocks_interval, range_interval};
 pub use sequential::{Evidence, Rules, RulesError, Sequential, Verdict};

@@ -7,7 +7,7 @@ use crate::measure::rng::SplitMix64;
 use std::f64::consts::TAU;
 
 /// A machine that yields log-times of slices one after the other.
-struct Machine {
+pub(crate) struct Machine {
     rng: SplitMix64,
     trouble: Trouble,
     /// Slices taken.
@@ -17,7 +17,7 @@ struct Machine {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Trouble {
+pub(crate) enum Trouble {
     /// Gaussian noise of 1 % a slice.
     Quiet,
     /// Student t with 1 degree of freedom: no mean, no variance.
@@ -32,7 +32,7 @@ enum Trouble {
     Outliers,
 }
 
-const TROUBLES: [Trouble; 6] = [
+pub(crate) const TROUBLES: [Trouble; 6] = [
     Trouble::Quiet,
     Trouble::HeavyTails,
     Trouble::Drift,
@@ -42,7 +42,7 @@ const TROUBLES: [Trouble; 6] = [
 ];
 
 impl Machine {
-    fn new(trouble: Trouble, seed: u64) -> Self {
+    pub(crate) fn new(trouble: Trouble, seed: u64) -> Self {
         Self {
             rng: SplitMix64::new(seed),
             trouble,
@@ -56,11 +56,11 @@ impl Machine {
         ((self.rng.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
-    fn gauss(&mut self) -> f64 {
+    pub(crate) fn gauss(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (TAU * self.uniform()).cos()
     }
 
-    fn slice(&mut self) -> f64 {
+    pub(crate) fn slice(&mut self) -> f64 {
         self.age += 1.0;
         let noise = 0.01 * self.gauss();
         noise
