@@ -5,11 +5,11 @@
 //! stands in [`Bench`], and all of them are judged there: with a detector that never alarms in its
 //! place they are missed, which is how the self-test is tested.
 //!
-//! - [`planted`]: slowdowns of known size, and what is no slowdown;
-//! - [`answers`]: kernels and workers that compute something else;
-//! - [`workers`]: workers that lie, hang or die;
-//! - [`plumbing`]: baselines and cases that are not there, and exit statuses;
-//! - [`gates`]: gates that are known to have failed in public, each with the rule that failed.
+//! - `planted`: slowdowns of known size, and what is no slowdown;
+//! - `answers`: kernels and workers that compute something else;
+//! - `workers`: workers that lie, hang or die;
+//! - `plumbing`: baselines and cases that are not there, and exit statuses;
+//! - `gates`: gates that are known to have failed in public, each with the rule that failed.
 
 mod answers;
 mod bench;

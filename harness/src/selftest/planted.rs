@@ -8,9 +8,9 @@ use super::bench::judged;
 use super::{Bench, Item, Said};
 use crate::compare::Plan;
 use crate::compare::functions::Contest;
-use crate::measure::Verdict;
 use crate::measure::stats::Rules;
-use crate::suite::{Blueprint, CaseId, SuiteError};
+use crate::measure::{Pace, Verdict};
+use crate::suite::{Blueprint, CaseId, SuiteError, Work};
 use crate::verdicts::CaseVerdict;
 
 /// Only computes.
@@ -199,7 +199,10 @@ fn in_one_process(row: &Row, id: &CaseId, bench: &Bench, seed: u64) -> Result<Ca
         false => Blueprint::new(id),
     };
     let (before, after) = (slow(Before).map_err(text)?, slow(After).map_err(text)?);
-    let contest = Contest::new(row.case, before, after);
+    let contest = Contest {
+        pace: pace(id),
+        ..Contest::new(row.case, before, after)
+    };
     let plan = Plan {
         rules: Rules::new(row.margin / 100.0, ALPHA, 0.95).map_err(|e| e.to_string())?,
         seed,
@@ -216,6 +219,19 @@ fn in_one_process(row: &Row, id: &CaseId, bench: &Bench, seed: u64) -> Result<Ca
         (Some(case), None) => Ok(case),
         (_, Some(failed)) => Err(failed.why.clone()),
         (None, None) => Err("no verdict".to_owned()),
+    }
+}
+
+/// A place that takes a tenth of a second to fill is worth a stay of that order: reading is noisy,
+/// and more blocks cost less there than more places.
+fn pace(id: &CaseId) -> Pace {
+    match id.work() {
+        Work::Walk { .. } => Pace {
+            placement: Duration::from_millis(60),
+            blocks: 400,
+            ..Pace::FUNCTIONS
+        },
+        _ => Pace::FUNCTIONS,
     }
 }
 
