@@ -221,7 +221,10 @@ fn run(plan: &Plan, counting: &Counting) -> Exit {
             return Exit::NoBaseline;
         }
     }
-    outcome::forget(&home, plan);
+    if let Err(why) = outcome::forget(&home, plan) {
+        eprintln!("instructions: {why}");
+        return Exit::CouldNotRun;
+    }
     let program = env::current_exe().expect("the path of this program");
     let mut command = Command::new(program);
     let (variable, value) = plan.variable();
