@@ -101,7 +101,7 @@ fn ask(arguments: &[String]) -> Exit {
         .filter(|s| !seen.kernels.contains(&s.name().to_owned()))
     {
         println!(
-            "kernel/{}: unavailable: it needs {}, and {version} hides that ({} is the most)",
+            "kernel/{}: unavailable: it needs {}, which {version} does not show ({} is the most here)",
             spec.name(),
             spec.isa(),
             seen.highest
