@@ -245,7 +245,7 @@ fn a_case_without_a_summary_or_with_none_counted_is_uncounted() {
     write(home.path(), "summary.json", &summary(r#"{"new":5}"#));
     assert_eq!(outcome::uncounted(home.path(), &all), both[1..]);
     // What an earlier run left is no count of the next.
-    outcome::forget(home.path(), &all);
+    outcome::forget(home.path(), &all).unwrap();
     assert_eq!(outcome::uncounted(home.path(), &all), both);
 }
 

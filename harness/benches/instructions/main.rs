@@ -101,7 +101,7 @@ fn ask(arguments: &[String]) -> Exit {
         .filter(|s| !seen.kernels.contains(&s.name().to_owned()))
     {
         println!(
-            "kernel/{}: unavailable: it needs {}, and {version} hides that ({} is the most)",
+            "kernel/{}: unavailable: it needs {}, which {version} does not show ({} is the most here)",
             spec.name(),
             spec.isa(),
             seen.highest
@@ -221,7 +221,10 @@ fn run(plan: &Plan, counting: &Counting) -> Exit {
             return Exit::NoBaseline;
         }
     }
-    outcome::forget(&home, plan);
+    if let Err(why) = outcome::forget(&home, plan) {
+        eprintln!("instructions: {why}");
+        return Exit::CouldNotRun;
+    }
     let program = env::current_exe().expect("the path of this program");
     let mut command = Command::new(program);
     let (variable, value) = plan.variable();

@@ -1,6 +1,7 @@
 //! What gungraun keeps of each case, looked at before and after: a baseline that is missing is not
 //! compared with, and a count that is missing or zero is not a count.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::plan::{Plan, Planned, identifier};
@@ -24,12 +25,20 @@ pub fn without_baseline<'p>(home: &Path, plan: &'p Plan, baseline: &str) -> Vec<
 }
 
 /// Removes what an earlier run has said of the cases, so that it is not read as this one's.
-pub fn forget(home: &Path, plan: &Plan) {
+///
+/// # Errors
+/// The file that can't be removed, and why.
+pub fn forget(home: &Path, plan: &Plan) -> Result<(), String> {
     for case in &plan.cases {
-        // A summary that is not there needs no removing; one that can't be removed would show in
-        // the next line of any tool that writes here.
-        let _ = std::fs::remove_file(folder(home, case).0.join("summary.json"));
+        let summary = folder(home, case).0.join("summary.json");
+        match std::fs::remove_file(&summary) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                return Err(format!("{} can't be removed: {e}", summary.display()));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// The cases of which no instruction was counted.
