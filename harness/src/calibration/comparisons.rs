@@ -89,28 +89,38 @@ struct Lengths {
     others: usize,
     /// Of so many comparisons of a case, one is of fixed length.
     every: usize,
-    /// Time for a comparison of one case, or of all at once.
-    most: Duration,
+    /// Time for a comparison of fixed length, of one case or of all at once.
+    fixed: Duration,
+    /// Time until one is settled.
+    settled: Duration,
 }
 
 impl Lengths {
     fn of(pace: Pace, quick: bool) -> Self {
-        let (first, others, every, seconds) = match (pace == Pace::FUNCTIONS, quick) {
-            (true, false) => (96, 32, 4, 5),
-            (true, true) => (48, 32, 4, 1),
-            (false, false) => (48, 24, 3, 15),
-            (false, true) => (24, 24, 4, 4),
+        let (first, others, every, fixed, settled) = match (pace == Pace::FUNCTIONS, quick) {
+            (true, false) => (96, 32, 4, 5.0, 1.0),
+            (true, true) => (48, 32, 4, 1.0, 0.5),
+            (false, false) => (48, 24, 3, 15.0, 5.0),
+            (false, true) => (24, 24, 4, 4.0, 2.0),
         };
         Self {
             first,
             others,
             every,
-            most: Duration::from_secs(seconds),
+            fixed: Duration::from_secs_f64(fixed),
+            settled: Duration::from_secs_f64(settled),
+        }
+    }
+
+    fn time(self, fixed: bool) -> Duration {
+        match fixed {
+            true => self.fixed,
+            false => self.settled,
         }
     }
 
     /// Placements of the comparison that so many were before, if that is fixed.
-    fn fixed(self, done: usize) -> Option<usize> {
+    fn placements(self, done: usize) -> Option<usize> {
         match done {
             0 => Some(self.first),
             n if n.is_multiple_of(self.every) => Some(self.others),
@@ -153,7 +163,7 @@ impl Turns for Functions {
     fn next(&mut self) -> Result<Vec<Comparison>, Failure> {
         let case = self.order[self.at];
         self.at = (self.at + 1) % self.order.len();
-        let fixed = self.lengths.fixed(self.done[case]);
+        let fixed = self.lengths.placements(self.done[case]);
         self.done[case] += 1;
         let placements = fixed.unwrap_or(PATIENCE);
         let fixed = fixed.is_some();
@@ -162,7 +172,7 @@ impl Turns for Functions {
         let end = End {
             looks: placements,
             round: 1,
-            time: self.lengths.most,
+            time: self.lengths.time(fixed),
         };
         let outcome = functions::run(contest, ["A", "A"], &plan, &mut end.watch());
         comparisons(outcome, &self.ids, fixed)
@@ -210,7 +220,7 @@ impl Turns for Pairs {
     }
 
     fn next(&mut self) -> Result<Vec<Comparison>, Failure> {
-        let fixed = self.lengths.fixed(self.done);
+        let fixed = self.lengths.placements(self.done);
         self.done += 1;
         let rounds = fixed.unwrap_or(PATIENCE);
         let fixed = fixed.is_some();
@@ -225,7 +235,7 @@ impl Turns for Pairs {
         let end = End {
             looks: rounds * self.looks(),
             round: self.looks(),
-            time: self.lengths.most,
+            time: self.lengths.time(fixed),
         };
         let mut watch = end.watch();
         let paired = workers::run(before, after, &pairing, &mut watch)?;

@@ -41,35 +41,42 @@ const ENOUGH: usize = 8;
 pub struct Scatter {
     /// Log-ratios by length, shortest first: none is empty.
     by_length: Vec<(Duration, Vec<f64>)>,
-    /// Seconds beyond its blocks that a placement takes: making both sides, and what blocks
-    /// overrun.
+    /// Seconds beyond its blocks that a placement takes, in all but the slowest 5 % of the
+    /// comparisons: making both sides, and what blocks overrun.
     overhead: f64,
     pace: Pace,
 }
 
 impl Scatter {
-    /// Of comparisons of one case, those of fixed length. `None` without one.
+    /// Of comparisons of one case: log-ratios from those of fixed length, costs from all. `None`
+    /// without one of fixed length.
     pub fn of<'a>(comparisons: impl Iterator<Item = &'a Comparison>, pace: Pace) -> Option<Self> {
-        let (mut seconds, mut blocks, mut placements) = (0.0, 0.0, 0_usize);
+        let mut overheads = Vec::new();
         let mut by_length = BTreeMap::<Duration, Vec<f64>>::new();
-        for c in comparisons.filter(|c| c.fixed) {
-            seconds += c.seconds;
-            placements += c.log_ratios.len();
+        for c in comparisons.filter(|c| !c.log_ratios.is_empty()) {
+            let placements = c.log_ratios.len();
+            let blocks: f64 = (0..placements).map(|at| length(pace, at)).sum();
+            overheads.push(f64::max(0.0, c.seconds - blocks) / placements as f64);
+            if !c.fixed {
+                continue;
+            }
             for (at, &log_ratio) in c.log_ratios.iter().enumerate() {
-                let length = pace.grown(at).placement;
-                blocks += length.as_secs_f64();
                 if log_ratio.is_finite() {
+                    let length = pace.grown(at).placement;
                     by_length.entry(length).or_default().push(log_ratio);
                 }
             }
         }
+        overheads.sort_by(f64::total_cmp);
+        let usual = (0.95 * overheads.len() as f64).ceil() as usize;
+        let overhead = *overheads.get(usual.checked_sub(1)?)?;
         let mut by_length: Vec<(Duration, Vec<f64>)> = by_length.into_iter().collect();
         while by_length.len() > 1 && by_length.last().is_some_and(|(_, r)| r.len() < ENOUGH) {
             by_length.pop();
         }
         (!by_length.is_empty()).then(|| Self {
             by_length,
-            overhead: f64::max(0.0, seconds - blocks) / placements as f64,
+            overhead,
             pace,
         })
     }
@@ -197,6 +204,17 @@ mod tests {
         // The 17th has twice the blocks: 13 ms.
         assert_eq!(scatter.placements_within(Duration::from_millis(172)), 16);
         assert_eq!(scatter.placements_within(Duration::from_millis(174)), 17);
+    }
+
+    /// On a machine whose load comes and goes, the time has to be enough when it is there.
+    #[test]
+    fn a_placement_costs_what_all_but_the_slowest_took() {
+        let quick = |_| comparison(vec![0.0; 10], 0.05, false);
+        let mut comparisons: Vec<_> = (0..20).map(quick).collect();
+        comparisons[3] = comparison(vec![0.0; 10], 0.1, true);
+        comparisons[7] = comparison(vec![0.0; 10], 5.0, false);
+        let scatter = Scatter::of(comparisons.iter(), Pace::FUNCTIONS).unwrap();
+        assert_eq!(scatter.placements_within(Duration::from_millis(161)), 16);
     }
 
     /// Off by 10 % while short, by 0.1 % once twice as long: with time for long ones, a small
