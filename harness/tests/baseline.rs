@@ -1,6 +1,5 @@
 //! `bitgauge baseline` and `bitgauge gate --baseline` as a user sees them.
 
-#[allow(dead_code, reason = "other suites use the rest")]
 mod program;
 
 use std::fs;
@@ -267,17 +266,24 @@ fn what_can_t_be_read_is_no_usable_baseline() {
 
 #[test]
 fn one_reference_is_needed_and_two_are_too_many() {
-    for arguments in [
-        &["gate"][..],
-        &["gate", "--against", "HEAD", "--baseline", "x.json"],
-        &["gate", "--against", "HEAD", "--foreign"],
-        &["gate", "--baseline", "x.json", "--allow-different-output"],
+    // Not a repository: nothing could be built here even if a command were let through.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (arguments, reason) in [
+        (&["gate"][..], "required"),
+        (
+            &["gate", "--against", "HEAD", "--baseline", "x.json"],
+            "cannot be used with",
+        ),
+        (
+            &["gate", "--against", "HEAD", "--foreign"],
+            "cannot be used with",
+        ),
+        (
+            &["gate", "--baseline", "x.json", "--allow-different-output"],
+            "cannot be used with",
+        ),
     ] {
-        assert_eq!(
-            end(&mut bitgauge(arguments)).status,
-            Some(2),
-            "{arguments:?}"
-        );
+        refused(bitgauge(arguments).current_dir(&elsewhere), reason);
     }
 }
 

@@ -1,7 +1,6 @@
 //! `bitgauge import`, on real results of the tools and on broken ones. Where the files come from:
 //! data/import/README.md.
 
-#[allow(dead_code, reason = "this suite uses a part of what all share")]
 mod program;
 
 use std::fs;

@@ -1,6 +1,5 @@
 //! `bitgauge scaling` as a user sees it.
 
-#[allow(dead_code, reason = "other suites use the rest")]
 mod program;
 
 use std::fs;

@@ -1,6 +1,5 @@
 //! `bitgauge selftest` as a user runs it, on items that take no time.
 
-#[allow(dead_code, reason = "other suites use the rest")]
 mod program;
 
 use bitgauge::selftest::{Document, Outcome, SCHEMA};

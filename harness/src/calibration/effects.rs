@@ -74,7 +74,7 @@ impl Scatter {
         while by_length.len() > 1 && by_length.last().is_some_and(|(_, r)| r.len() < ENOUGH) {
             by_length.pop();
         }
-        (!by_length.is_empty()).then(|| Self {
+        (!by_length.is_empty()).then_some(Self {
             by_length,
             overhead,
             pace,

@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     baseline: Option<String>,
     /// The baseline may be of another class of machine: only what travels is gated
-    #[arg(long, requires = "baseline")]
+    #[arg(long, requires = "baseline", conflicts_with = "against")]
     foreign: bool,
     /// Only cases whose id holds this text; may be given more than once
     #[arg(long, value_name = "TEXT")]

@@ -67,7 +67,7 @@ pub enum PairingError {
         /// The side.
         side: String,
         /// What happened.
-        error: WorkerError,
+        error: Box<WorkerError>,
     },
     /// There is nothing that both can do.
     #[error(
@@ -196,7 +196,7 @@ impl Fleet<'_> {
                 let launch = self.launch(layout.clone(), None);
                 let worker = Worker::start(&launch).map_err(|error| PairingError::Worker {
                     side: source.name.clone(),
-                    error,
+                    error: Box::new(error),
                 })?;
                 hello = Some(worker.hello().clone());
                 worker.bye();
@@ -219,14 +219,14 @@ impl Fleet<'_> {
     }
 
     /// Starts both sides, in an order drawn at random, each in a layout drawn at random.
-    fn start(&mut self, cpu: Option<usize>) -> Result<[Worker; 2], (usize, WorkerError)> {
+    fn start(&mut self, cpu: Option<usize>) -> Result<[Worker; 2], (usize, Box<WorkerError>)> {
         let mut sides: [Option<Worker>; 2] = [None, None];
         let first = self.rng.below(2);
         for side in [first, 1 - first] {
             let layouts = &self.sources[side].layouts;
             let command = layouts[self.rng.below(layouts.len())].clone();
             let launch = self.launch(command, cpu);
-            sides[side] = Some(Worker::start(&launch).map_err(|error| (side, error))?);
+            sides[side] = Some(Worker::start(&launch).map_err(|error| (side, Box::new(error)))?);
         }
         match sides {
             [Some(before), Some(after)] => Ok([before, after]),

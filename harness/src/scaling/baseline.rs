@@ -319,7 +319,7 @@ mod tests {
     fn baselines_that_can_t_be_used_are_refused_with_the_reason() {
         let good = point(2, 0.7, 0.8, 0.9);
         assert!(refused(None, "here").contains("no efficiencies"));
-        assert!(refused(Some(&[good.clone()]), "there").contains("`there`"));
+        assert!(refused(Some(std::slice::from_ref(&good)), "there").contains("`there`"));
         for (points, reason) in [
             (&[][..], "no points"),
             (&[point(0, 0.8, 0.8, 0.8)], "one thread"),
