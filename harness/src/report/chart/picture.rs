@@ -404,14 +404,26 @@ pub fn fit(text: &str, width: f64, kind: Type) -> String {
     if text_width(&text, kind) * ROOM <= width {
         return text;
     }
-    let mut short: Vec<char> = text.chars().collect();
-    while short.pop().is_some() {
-        let candidate: String = short.iter().collect::<String>().trim_end().to_owned() + "…";
-        if text_width(&candidate, kind) * ROOM <= width {
-            return candidate;
+    let chars: Vec<char> = text.chars().collect();
+    let cut = |kept: usize| {
+        let text = chars[..kept]
+            .iter()
+            .collect::<String>()
+            .trim_end()
+            .to_owned()
+            + "…";
+        (text_width(&text, kind) * ROOM <= width).then_some(text)
+    };
+    // The longest that fits, by halving: a hostile text may have millions of characters.
+    let (mut fits, mut least, mut most) = (cut(0), 0, chars.len());
+    while fits.is_some() && least + 1 < most {
+        let middle = (least + most) / 2;
+        match cut(middle) {
+            Some(text) => (fits, least) = (Some(text), middle),
+            None => most = middle,
         }
     }
-    String::new()
+    fits.unwrap_or_default()
 }
 
 /// Text as XML character data.
