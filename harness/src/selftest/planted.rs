@@ -82,7 +82,7 @@ const fn none(place: Place, case: &'static str, percent: f64, takes: f64) -> Row
     }
 }
 
-const TABLE: [Row; 25] = [
+const TABLE: [Row; 24] = [
     row(OneProcess, COMPUTE, After, 0.5, 0.1),
     row(OneProcess, COMPUTE, After, 1.0, 0.1),
     row(OneProcess, COMPUTE, After, 2.0, 0.1),
@@ -92,7 +92,6 @@ const TABLE: [Row; 25] = [
     row(OneProcess, PRODUCT, After, 2.0, 0.3),
     row(OneProcess, PRODUCT, After, 5.0, 0.3),
     row(OneProcess, PRODUCT, Before, 5.0, 0.3),
-    row(OneProcess, MEMORY, After, 2.0, 3.0),
     row(OneProcess, MEMORY, After, 5.0, 2.0),
     row(TwoWorkers, COMPUTE, After, 1.0, 0.5),
     row(TwoWorkers, COMPUTE, After, 2.0, 0.5),
