@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::{Field, Open, Outcome, Plan, Watch};
 use crate::exit::{Exit, Failure};
 use crate::machine::{allowed_cpus, with_current_thread_on};
-use crate::measure::{Entrant, Pace, SplitMix64, Trial, Verdict};
+use crate::measure::{Entrant, Pace, SplitMix64, Trial};
 use crate::verdicts::Side;
 use crate::worker::{Hello, Launch, Worker, WorkerError, verified_pair};
 
@@ -307,9 +307,7 @@ impl Fleet<'_> {
             Entrant::new(self.sources[1].name.as_str(), &mut after),
         );
         match result {
-            Ok(Verdict::Unclear | Verdict::Improved | Verdict::Regressed | Verdict::Unchanged) => {
-                true
-            }
+            Ok(_) => true,
             Err(failed) => {
                 let fault = before.case().fault().or(after.case().fault());
                 let exit = fault.map_or(Exit::CouldNotRun, WorkerError::exit);

@@ -4,7 +4,6 @@
 
 mod products;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +16,7 @@ use crate::decoder::judge::Judge;
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::machine::Machine;
-use crate::measure::round_robin;
-use crate::measure::{Entrant, Schedule, Stopped, Verified};
+use crate::measure::{Entrant, Schedule, Verified};
 use crate::run::{self, Measured, Yardsticks};
 use crate::scaling::{self, Curve, Phase, Team, thread_counts};
 use crate::yardsticks::{self, Instruction, ReadBuffer, Yardstick};
@@ -124,17 +122,7 @@ pub fn run(
         max_time: Duration::from_secs(3600),
         min_slice: Some(YARDSTICK_SLICE),
     };
-    let mut told = 0;
-    let race = round_robin::run(&mut entrants, &schedule, &mut |p| {
-        while told < p.rounds {
-            step();
-            told += 1;
-        }
-        ControlFlow::Continue(())
-    });
-    if let Stopped::Failed { case, failure } = &race.stopped {
-        return Err(Failure::could_not_run(format!("{case}: {failure}")));
-    }
+    let race = scaling::race(&mut entrants, &schedule, step)?;
 
     let mut rates = giga
         .iter()

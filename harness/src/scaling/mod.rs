@@ -146,18 +146,33 @@ fn time<'m>(
         max_time: Duration::MAX,
         min_slice: Some(YARDSTICK_SLICE),
     };
+    let race = race(&mut entrants, &schedule, step)?;
+    Ok(Curve::new(phase, &race, teams, &busy, plan.seed))
+}
+
+/// Runs all cases in turns; `step` is called once a round.
+///
+/// # Errors
+/// Names the case that failed.
+pub(crate) fn race(
+    entrants: &mut [Entrant<'_>],
+    schedule: &Schedule,
+    step: &dyn Fn(),
+) -> Result<RoundRobin, Failure> {
     let mut told = 0;
-    let race = round_robin::run(&mut entrants, &schedule, &mut |p| {
+    let race = round_robin::run(entrants, schedule, &mut |p| {
         while told < p.rounds {
             step();
             told += 1;
         }
         ControlFlow::Continue(())
     });
-    if let Stopped::Failed { case, failure } = &race.stopped {
-        return Err(Failure::could_not_run(format!("{case}: {failure}")));
+    match &race.stopped {
+        Stopped::Failed { case, failure } => {
+            Err(Failure::could_not_run(format!("{case}: {failure}")))
+        }
+        _ => Ok(race),
     }
-    Ok(Curve::new(phase, &race, teams, &busy, plan.seed))
 }
 
 impl Curve {
