@@ -145,9 +145,9 @@ impl<'m> Session<'m> {
         self.check(tokens)?;
         let (rest, last) = tokens.split_at((tokens.len() - 1) / BATCH * BATCH);
         for batch in rest.chunks(BATCH) {
-            self.step(batch, &mut |_, _| {}, false, &mut ())?;
+            self.step(batch, batch.len(), &mut |_, _| {}, &mut ())?;
         }
-        self.step(last, &mut |_, _| {}, true, &mut ())?;
+        self.step(last, last.len() - 1, &mut |_, _| {}, &mut ())?;
         Ok(&self.logits)
     }
 
@@ -162,7 +162,7 @@ impl<'m> Session<'m> {
     ) -> Result<(), Error> {
         self.check(tokens)?;
         for batch in tokens.chunks(BATCH) {
-            self.step(batch, each, true, &mut ())?;
+            self.step(batch, 0, each, &mut ())?;
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl<'m> Session<'m> {
         observer: &mut dyn Observer,
     ) -> Result<&[f32], Error> {
         self.check(&[token])?;
-        self.step(&[token], &mut |_, _| {}, true, observer)?;
+        self.step(&[token], 0, &mut |_, _| {}, observer)?;
         Ok(&self.logits)
     }
 
@@ -217,20 +217,21 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
-    /// Takes one batch through the model; with `logits`, each token's go to `each`, in order.
+    /// Takes one batch through the model; the logits of its tokens from `asked` on go to `each`, in
+    /// order.
     fn step(
         &mut self,
         tokens: &[Token],
+        asked: usize,
         each: &mut (dyn FnMut(usize, &[f32]) + Send),
-        logits: bool,
         observer: &mut dyn Observer,
     ) -> Result<(), Error> {
         let mut result = Ok(());
         let scheduler = self.scheduler;
         scheduler.enter(&mut || {
             result = self.forward(tokens, observer);
-            if result.is_ok() && logits {
-                for t in 0..tokens.len() {
+            if result.is_ok() {
+                for t in asked..tokens.len() {
                     self.head(t, observer);
                     each(self.position + t, &self.logits);
                 }
