@@ -160,10 +160,16 @@ fn widen_body(bits: &[u16], out: &mut [f32]) {
 #[inline(always)]
 fn sum_of_squares_body(x: &[f32]) -> f64 {
     let mut lanes = [0f64; LANES];
-    for chunk in x.chunks(LANES) {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(x) * f64::from(x);
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    // Whole chunks apart, here and below: only with a known length do the lanes stay in registers.
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] += square(chunk[i]);
         }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane += square(x);
     }
     let mut half = LANES / 2;
     while half > 0 {
@@ -233,11 +239,16 @@ fn softmax_body(scores: &mut [f32]) {
         .iter()
         .fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
     let mut lanes = [0f32; LANES];
-    for chunk in scores.chunks_mut(LANES) {
-        for (lane, s) in lanes.iter_mut().zip(chunk) {
-            *s = exp_of_non_positive(*s - max);
-            *lane += *s;
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            chunk[i] = exp_of_non_positive(chunk[i] - max);
+            lanes[i] += chunk[i];
         }
+    }
+    for (lane, s) in lanes.iter_mut().zip(rest) {
+        *s = exp_of_non_positive(*s - max);
+        *lane += *s;
     }
     let sum = fold(lanes);
     for s in scores {

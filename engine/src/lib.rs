@@ -10,6 +10,7 @@
 
 pub mod aligned;
 pub mod attention;
+pub mod buffer;
 pub mod checkpoint;
 pub mod error;
 pub mod float;

@@ -111,8 +111,8 @@ impl CommandLine<'_> {
     }
 
     fn answer(&self) -> Answer {
-        let digest = self.output.map_or([0, 0], |d| d.halves());
-        Answer::Integers(digest.to_vec())
+        let none = Answer::Integers(Vec::new());
+        self.output.map_or(none, Digest::as_answer)
     }
 }
 

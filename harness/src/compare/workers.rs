@@ -282,7 +282,9 @@ impl Fleet<'_> {
     fn place(&mut self, open: &mut Open, workers: &mut [Worker; 2], pairing: &Pairing) -> bool {
         let begin = Instant::now();
         let [before, after] = workers;
-        let pair = verified_pair(before, after, &open.case, pairing.allow_different_output);
+        let after_first = self.rng.below(2) == 1;
+        let different = pairing.allow_different_output;
+        let pair = verified_pair(before, after, &open.case, after_first, different);
         let (mut before, mut after) = match pair {
             Ok(pair) => pair,
             Err(error) => {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use super::Answer;
+
 /// XXH3-64 of a result's bytes, least significant first on every machine; sixteen hexadecimal
 /// digits as text.
 ///
@@ -29,8 +31,8 @@ impl Digest {
     }
 
     /// Its lower and upper half, to be compared as an answer.
-    pub(crate) fn halves(self) -> [i32; 2] {
-        [self.0 as i32, (self.0 >> 32) as i32]
+    pub(crate) fn as_answer(self) -> Answer {
+        Answer::Integers(vec![self.0 as i32, (self.0 >> 32) as i32])
     }
 
     fn of_words<T: Copy>(values: &[T], bytes_of: impl Fn(T) -> [u8; 4]) -> Self {

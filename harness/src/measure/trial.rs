@@ -184,8 +184,9 @@ impl Trial {
             false => self.pace.grown(self.placements.len()),
         };
         if pace.placement > Duration::ZERO {
-            run(false)?;
-            run(true)?;
+            let first = self.rng.below(2) == 1;
+            run(first)?;
+            run(!first)?;
         }
         let begin = Instant::now();
         let mut blocks = Vec::with_capacity(pace.blocks.min(1 << 12));

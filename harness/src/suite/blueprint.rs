@@ -2,9 +2,7 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use bitgauge_engine::Error;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::threads::{Pool, Scheduler};
 
@@ -12,12 +10,16 @@ use super::id::{CaseId, Work};
 use super::known::{LcgPlan, WalkPlan};
 use super::model::DecoderPlan;
 use super::operation;
-use super::placement::{Padding, Placement};
+use super::placed::Placed;
+use super::placement::Placement;
 use super::product::ProductPlan;
 use super::slowed::Slowed;
-use super::{Body, Refusal, SuiteCase, SuiteError};
-use crate::measure::verified::Reason;
-use crate::measure::{Answer, Digest, Failure, Timed, Tolerance, Verified};
+use super::{Body, Refusal, SuiteCase, SuiteError, hold};
+use crate::measure::{Answer, Digest, Tolerance, Verified};
+
+/// Copies of a small case in one placement, and the bytes that they take at most together.
+const COPIES: usize = 8;
+const SPREAD: usize = 1 << 20;
 
 /// The once-only part of a kind of case.
 pub(super) trait Plan {
@@ -27,6 +29,9 @@ pub(super) trait Plan {
         placement: &mut Placement,
         scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal>;
+
+    /// Bytes that a case touches, about.
+    fn bytes(&self) -> usize;
 
     /// Compares what a placement answered with what the oracle says.
     fn judge(&self, got: &Answer) -> Result<(), Refusal>;
@@ -186,14 +191,10 @@ impl Blueprint {
     }
 
     fn ask_oracle(&self) -> Result<Judged, Refusal> {
-        let mut placed = self.at(&mut Placement::fresh())?;
-        placed.body.run(1)?;
-        let answer = placed.body.answer();
+        let mut answers = self.at(&mut Placement::fresh())?.answers()?;
+        let (answer, digest) = answers.swap_remove(0);
         self.plan.judge(&answer)?;
-        Ok(Judged {
-            answer,
-            digest: placed.body.digest(),
-        })
+        Ok(Judged { answer, digest })
     }
 
     fn at(&self, placement: &mut Placement) -> Result<Placed, Refusal> {
@@ -202,11 +203,15 @@ impl Blueprint {
             None => Arc::new(pool),
             Some(share) => Arc::new(Slowed::new(pool, share)),
         };
-        Ok(Placed {
-            id: self.id.clone(),
-            body: self.plan.place(placement, scheduler)?,
-            _padding: placement.take_padding(),
-        })
+        let copies = (SPREAD / self.plan.bytes().max(1)).clamp(1, COPIES);
+        let bodies = (0..copies)
+            .map(|_| self.plan.place(placement, scheduler.clone()))
+            .collect::<Result<_, _>>()?;
+        Ok(Placed::new(
+            self.id.clone(),
+            bodies,
+            placement.take_padding(),
+        ))
     }
 
     /// A copy of the case in memory of its own. It was not verified: only
@@ -226,61 +231,19 @@ impl Blueprint {
     ) -> Result<Verified<Box<dyn SuiteCase>>, SuiteError> {
         let judged = self.judged()?;
         let mut placed = self.place(placement)?;
-        placed
-            .body
-            .run(1)
-            .map_err(|error| Refusal::from(error).of(&self.id))?;
-        let (got, digest) = (placed.body.answer(), placed.digest());
-        let wrong = |what: &str, reason: &Reason| {
-            let (what, reason) = (what.to_owned(), Box::new(reason.clone()));
-            Refusal::Wrong { what, reason }.of(&self.id)
-        };
+        let answers = placed.answers().map_err(|refusal| refusal.of(&self.id))?;
         let what = "a placement against the judged one";
-        let case: Box<dyn SuiteCase> = Box::new(placed);
-        let verified = Verified::check(case, &got, &judged.answer, Tolerance::Exact)
-            .map_err(|refused| wrong(what, refused.reason()))?;
-        // Equal numbers may still differ in the sign of a zero.
-        let digests = [digest, judged.digest].map(|d| Answer::Integers(d.halves().to_vec()));
-        Verified::check((), &digests[0], &digests[1], Tolerance::Exact)
-            .map_err(|refused| wrong("the digest of a placement", refused.reason()))?;
-        Ok(verified)
-    }
-}
-
-/// A case in its place.
-pub(crate) struct Placed {
-    id: CaseId,
-    body: Box<dyn Body>,
-    _padding: Padding,
-}
-
-impl Timed for Placed {
-    fn iterate(&mut self, iterations: u64) {
-        // A failure shows in `time`, which is what runs call.
-        let _: Result<(), Error> = self.body.run(iterations);
-    }
-
-    fn time(&mut self, iterations: u64) -> Result<Duration, Failure> {
-        let start = Instant::now();
-        let result = self.body.run(iterations);
-        let time = start.elapsed();
-        match result {
-            Ok(()) => Ok(time),
-            Err(error) => Err(Failure::new(format!("{}: {error}", self.id))),
+        for (answer, digest) in &answers {
+            // Equal numbers may still differ in the sign of a zero.
+            let [got, want] = [*digest, judged.digest].map(Digest::as_answer);
+            hold(what, answer, &judged.answer, Tolerance::Exact)
+                .and_then(|()| hold(what, &got, &want, Tolerance::Exact))
+                .map_err(|refusal| refusal.of(&self.id))?;
         }
-    }
-}
-
-impl SuiteCase for Placed {
-    fn id(&self) -> &CaseId {
-        &self.id
-    }
-
-    fn threads(&self) -> usize {
-        self.id.threads()
-    }
-
-    fn digest(&self) -> Digest {
-        self.body.digest()
+        let case: Box<dyn SuiteCase> = Box::new(placed);
+        Verified::check(case, &answers[0].0, &judged.answer, Tolerance::Exact).map_err(|wrong| {
+            let (what, reason) = (what.to_owned(), Box::new(wrong.reason().clone()));
+            Refusal::Wrong { what, reason }.of(&self.id)
+        })
     }
 }

@@ -119,9 +119,9 @@ const MAX_STEPS: usize = 1_000_000_000;
 /// Sizes of a buffer to be walked through, in MiB.
 const WALKS: std::ops::RangeInclusive<usize> = 2..=65_536;
 
-/// The name of the cut of 2b4t: one of its 30 layers at half the width, and 4096 of its 128256 tokens.
-/// It is made whenever a worker starts.
-pub const CUT: &str = "2b4t-slim";
+/// The name of the cut of 2b4t: one of its 30 layers at a quarter of the width, and 4096 of its
+/// 128256 tokens. It is made whenever a worker starts.
+pub const CUT: &str = "2b4t-quarter";
 
 /// Models by name: the cut, and the engine's synthetic shapes.
 pub const MODELS: [&str; 1 + synthetic::NAMES.len()] = {
@@ -490,7 +490,7 @@ mod tests {
             "op/head/1000x2560/2t",
             "op/attention/32x256/2t",
             "token/tiny/best/1t",
-            "prompt/2b4t-slim/tmac-scalar/2t",
+            "prompt/2b4t-quarter/tmac-scalar/2t",
             "loop/lcg/20000/1t",
             "memory/walk/256MiB/1t",
         ] {
@@ -531,7 +531,7 @@ mod tests {
             ("op/rotate/4x5/1t", "B must be even"),
             ("op/attention/5x4/1t", "A must not exceed B"),
             ("op/attention/1x60000/1t", "B can be up to"),
-            ("token/2b5t/best/1t", "known: 2b4t-slim, tiny"),
+            ("token/2b5t/best/1t", "known: 2b4t-quarter, tiny"),
             ("loop/xorshift/5/1t", "only `lcg`"),
             ("loop/lcg/0/1t", "1 to 1000000000"),
             ("memory/walk/1MiB/1t", "2MiB to"),

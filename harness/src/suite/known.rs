@@ -76,6 +76,10 @@ impl Plan for LcgPlan {
         }))
     }
 
+    fn bytes(&self) -> usize {
+        size_of::<Lcg>()
+    }
+
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
         let want = answer(jump(START, self.steps));
         hold("the last value", got, &want, Tolerance::Exact)
@@ -167,6 +171,10 @@ impl Plan for WalkPlan {
             extra: self.extra,
             sum: 0,
         }))
+    }
+
+    fn bytes(&self) -> usize {
+        self.lines * size_of::<Line>()
     }
 
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {

@@ -17,6 +17,7 @@ mod listed;
 mod model;
 mod operands;
 mod operation;
+mod placed;
 mod placement;
 mod product;
 mod server;

@@ -46,10 +46,11 @@ fn config(name: &str) -> Option<Config> {
         return synthetic::shape(name);
     }
     Some(Config {
-        hidden_size: 1280,
-        intermediate_size: 3456,
+        hidden_size: 640,
+        intermediate_size: 1728,
         num_hidden_layers: 1,
         num_attention_heads: 10,
+        head_dim: 64,
         vocab_size: 4096,
         ..synthetic::shape("2b4t")?
     })
@@ -159,6 +160,12 @@ impl Plan for DecoderPlan {
             tokens,
             logits: Vec::new(),
         }))
+    }
+
+    fn bytes(&self) -> usize {
+        let matrices = Group::ALL.map(|group| self.model.layers()[0].projection(group).matrix());
+        let layer: usize = matrices.iter().map(|matrix| matrix.bytes()).sum();
+        layer * self.model.layers().len()
     }
 
     /// The products of the first and last layer and, where it is quick, a token's logits against

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bitgauge_engine::attention::{LayerCache, attend};
+use bitgauge_engine::buffer::Buffer;
 use bitgauge_engine::checkpoint::Floats;
 use bitgauge_engine::float_matrix::FloatMatrix;
 use bitgauge_engine::input::Input;
@@ -195,6 +196,10 @@ impl Plan for RowsPlan {
         }))
     }
 
+    fn bytes(&self) -> usize {
+        (2 * self.x.len() + self.other.len()) * size_of::<f32>()
+    }
+
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
         let rows = self.x.chunks_exact(self.b).enumerate();
         let want = rows.flat_map(|(n, x)| self.expected(n, x)).collect();
@@ -203,7 +208,7 @@ impl Plan for RowsPlan {
 }
 
 struct Rows {
-    out: Vec<f32>,
+    out: Buffer<f32>,
     width: usize,
     bytes: usize,
     task: Box<Task<'static>>,
@@ -270,6 +275,10 @@ impl Plan for QuantizePlan {
         }))
     }
 
+    fn bytes(&self) -> usize {
+        self.x.len() * (size_of::<f32>() + size_of::<i8>())
+    }
+
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
         let mut want = Vec::new();
         for x in self.x.chunks_exact(self.cols) {
@@ -287,7 +296,7 @@ impl Plan for QuantizePlan {
 }
 
 struct Quantize {
-    x: Vec<f32>,
+    x: Buffer<f32>,
     cols: usize,
     input: Input,
 }
@@ -383,6 +392,10 @@ impl Plan for AttentionPlan {
         }))
     }
 
+    fn bytes(&self) -> usize {
+        2 * (self.keys.len() + self.queries.len()) * size_of::<f32>()
+    }
+
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
         let head_of = |cached: &[f32], head: usize, positions: usize| -> Vec<Vec<f64>> {
             let heads = cached.chunks_exact(HEAD_DIM).skip(head);
@@ -412,8 +425,8 @@ impl Plan for AttentionPlan {
 
 struct Attention {
     cache: LayerCache,
-    queries: Vec<f32>,
-    out: Vec<f32>,
+    queries: Buffer<f32>,
+    out: Buffer<f32>,
     start: usize,
     scheduler: Arc<dyn Scheduler>,
 }

@@ -1,5 +1,7 @@
 //! Where in memory a case lands: drawn anew for every placement.
 
+use bitgauge_engine::buffer::Buffer;
+
 use crate::measure::{SplitMix64, fresh_seed};
 
 /// Bytes of padding before a buffer, at most; twice as many where it is small.
@@ -49,15 +51,20 @@ impl Placement {
     }
 
     /// A copy of `values` at a place of its own.
-    pub(super) fn copy<T: Clone>(&mut self, values: &[T]) -> Vec<T> {
+    pub(super) fn copy<T>(&mut self, values: &[T]) -> Buffer<T>
+    where
+        for<'a> Buffer<T>: From<&'a [T]>,
+    {
         self.pad(size_of_val(values));
-        values.to_vec()
+        values.into()
     }
 
     /// A buffer of `len` numbers that no right case gives, at a place of its own.
-    pub(super) fn poisoned(&mut self, len: usize) -> Vec<f32> {
+    pub(super) fn poisoned(&mut self, len: usize) -> Buffer<f32> {
         self.pad(len * size_of::<f32>());
-        vec![f32::NAN; len]
+        let mut buffer = Buffer::zeroed(len);
+        buffer.fill(f32::NAN);
+        buffer
     }
 
     /// The padding so far, to be kept as long as the case.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bitgauge_engine::buffer::Buffer;
 use bitgauge_engine::input::Input;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::matrix::Matrix;
@@ -79,6 +80,11 @@ impl Plan for ProductPlan {
         scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
         Ok(Box::new(self.at(placement, scheduler)))
+    }
+
+    fn bytes(&self) -> usize {
+        let sums = self.matrix.rows() * self.tokens * size_of::<f32>();
+        self.matrix.bytes() + self.activations.len() + sums
     }
 
     /// The sums against the oracle's: all rows where that is quick, else some hundred. The rows
@@ -175,11 +181,11 @@ fn combination(trits: &[i8], activations: &[i8], cols: usize, sums: &[i32]) -> R
 /// A product in its place.
 struct Product {
     matrix: Matrix,
-    activations: Vec<i8>,
+    activations: Buffer<i8>,
     /// The scale of each token, 1: what is written are the sums.
     factors: Vec<f32>,
     input: Input,
-    out: Vec<f32>,
+    out: Buffer<f32>,
     scheduler: Arc<dyn Scheduler>,
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::blueprint::{Blueprint, Placed};
+use super::blueprint::Blueprint;
 use super::id::CaseId;
+use super::placed::Placed;
 use super::placement::Placement;
 use super::{Refusal, SuiteCase, SuiteError, hold};
-use crate::measure::{Answer, Digest, Timed, Tolerance};
+use crate::measure::{Digest, Timed, Tolerance};
 
 /// How a worker makes its cases.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +64,7 @@ impl Suite {
         let time = time.map_err(|failure| Refusal::Failed(failure.message).of(ready.case.id()))?;
         let digest = ready.case.digest();
         if let Some(judged) = ready.judged {
-            let [got, want] = [digest, judged].map(|d| Answer::Integers(d.halves().to_vec()));
+            let [got, want] = [digest, judged].map(Digest::as_answer);
             hold("the digest", &got, &want, Tolerance::Exact)
                 .map_err(|refusal| refusal.of(ready.case.id()))?;
         }

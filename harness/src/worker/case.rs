@@ -155,8 +155,8 @@ impl PairError {
 pub type VerifiedPair<'w> = (Verified<WorkerCase<'w>>, Verified<WorkerCase<'w>>);
 
 /// Runs one iteration of `case` on both sides and compares the digests; later runs of equally many
-/// iterations must agree too. With
-/// `allow_different_output` the results may differ, between the sides and from run to run.
+/// iterations must agree too. `after_first` is to be drawn at random: a worker makes its case when it
+/// first runs it, and memory that is taken first is not the same. With `allow_different_output` the results may differ, between the sides and from run to run.
 ///
 /// # Errors
 /// [`PairError::Disagree`] where the digests differ, [`PairError::Worker`] where a side has no
@@ -165,11 +165,17 @@ pub fn verified_pair<'w>(
     before: &'w mut Worker,
     after: &'w mut Worker,
     case: &str,
+    after_first: bool,
     allow_different_output: bool,
 ) -> Result<VerifiedPair<'w>, PairError> {
     let ledger = (!allow_different_output).then(Ledger::default);
-    let before = WorkerCase::new(before, "before", case, ledger.clone())?;
-    let after = WorkerCase::new(after, "after", case, ledger)?;
+    let make = |worker, side| WorkerCase::new(worker, side, case, ledger.clone());
+    let (before, after) = if after_first {
+        let after = make(after, "after")?;
+        (make(before, "before")?, after)
+    } else {
+        (make(before, "before")?, make(after, "after")?)
+    };
     let (b, a) = (before.answer(), after.answer());
     let want = if allow_different_output { &a } else { &b };
     let said = |side: &WorkerCase<'_>| Said {
