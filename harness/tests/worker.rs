@@ -127,7 +127,7 @@ fn the_example_serves_its_cases_and_two_copies_agree() {
     sorted.sort_unstable();
     assert_eq!(one.run("sort", 3).unwrap().check, digest(&sorted));
 
-    let (mut before, mut after) = verified_pair(&mut one, &mut two, "sum", false).unwrap();
+    let (mut before, mut after) = verified_pair(&mut one, &mut two, "sum", false, false).unwrap();
     let schedule = Schedule {
         max_rounds: 50,
         ..Schedule::default()
@@ -183,7 +183,7 @@ fn a_worker_in_another_language_is_timed_and_compared() {
     // crc32 of b"1999000", upper case in the answer; from zlib.
     assert_eq!(one.run("sum", 1).unwrap().check, "4ceba9ee");
     for case in ["sum", "reverse"] {
-        verified_pair(&mut one, &mut two, case, false).unwrap();
+        verified_pair(&mut one, &mut two, case, false, false).unwrap();
     }
     assert_eq!(one.run("absent", 1).unwrap_err().fault, Fault::NoSuchCase);
     assert!(
@@ -372,7 +372,7 @@ fn a_time_longer_than_the_wall_clock_saw_is_a_lie() {
 fn paired(way: &str) -> (String, Exit) {
     let start = || Worker::start(&faulty(way, "")).unwrap();
     let (mut one, mut two) = (start(), start());
-    let (mut before, mut after) = verified_pair(&mut one, &mut two, "a", false).unwrap();
+    let (mut before, mut after) = verified_pair(&mut one, &mut two, "a", false, false).unwrap();
     let schedule = Schedule {
         max_time: Duration::from_secs(5),
         ..Schedule::default()
@@ -434,8 +434,8 @@ fn workers_that_disagree_are_wrong_answers_unless_that_is_allowed() {
         ("0", "00", false),
     ] {
         let (mut before, mut after) = (start(one), start(two));
-        assert!(verified_pair(&mut before, &mut after, "a", true).is_ok());
-        match verified_pair(&mut before, &mut after, "a", false) {
+        assert!(verified_pair(&mut before, &mut after, "a", false, true).is_ok());
+        match verified_pair(&mut before, &mut after, "a", false, false) {
             Ok(_) => assert!(equal, "{one} passed for {two}"),
             Err(error) => {
                 assert!(
@@ -451,7 +451,7 @@ fn workers_that_disagree_are_wrong_answers_unless_that_is_allowed() {
         }
     }
     let (mut before, mut after) = (start("00ff"), start("xyz"));
-    let error = verified_pair(&mut before, &mut after, "a", true).unwrap_err();
+    let error = verified_pair(&mut before, &mut after, "a", false, true).unwrap_err();
     assert!(error.to_string().contains("hexadecimal"), "{error}");
     assert_eq!(error.exit(), Exit::CouldNotRun);
 }

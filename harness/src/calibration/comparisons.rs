@@ -51,7 +51,7 @@ fn undecided() -> Rules {
 }
 
 /// A comparison that is not settled by then is left undecided.
-const PATIENCE: usize = 96;
+const PATIENCE: usize = 64;
 
 /// One turn of a path.
 pub trait Turns {

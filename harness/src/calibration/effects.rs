@@ -168,6 +168,9 @@ mod tests {
         Scatter::of(comparisons.iter(), Pace::FUNCTIONS).unwrap()
     }
 
+    /// Where nothing but placements costs: 9 of 3 ms, 4 of 6, and 12 for the 14th.
+    const FOURTEEN: u64 = 9 * 3 + 4 * 6 + 12;
+
     /// 14 placements that agree are called at alpha 0.001 (2^15 / 15 > 2000), 13 are not. With
     /// placements off by 1 % either way, and a margin of half the effect, all agree from an effect
     /// on whose half is 1 %.
@@ -175,12 +178,14 @@ mod tests {
     fn with_just_enough_placements_all_must_agree() {
         let both_ways: Vec<f64> = (0..16).map(|i| [0.01, -0.01][i % 2]).collect();
         let scatter = scatter(both_ways, 16.0 * 0.003);
-        assert_eq!(scatter.placements_within(Duration::from_millis(43)), 14);
-        let effect = scatter.smallest_effect(Duration::from_millis(43), 1);
+        let enough = Duration::from_millis(FOURTEEN + 1);
+        assert_eq!(scatter.placements_within(enough), 14);
+        let effect = scatter.smallest_effect(enough, 1);
         // ln(1 + e) - ln(1 + e/2) > 0.01 from e = 0.0203 on; the grid's next step is at most 1.1x.
         let effect = effect.unwrap();
         assert!((0.0203..0.0203 * 1.11).contains(&effect), "{effect}");
-        assert_eq!(scatter.smallest_effect(Duration::from_millis(40), 1), None);
+        let short = Duration::from_millis(FOURTEEN - 1);
+        assert_eq!(scatter.smallest_effect(short, 1), None);
     }
 
     #[test]
@@ -199,22 +204,22 @@ mod tests {
     /// A placement of 3 ms of blocks that took 10 ms has 7 ms of overhead, which does not grow.
     #[test]
     fn making_the_sides_costs_what_it_was_seen_to_cost() {
-        let scatter = scatter(vec![0.0; 10], 0.1);
-        assert_eq!(scatter.placements_within(Duration::from_millis(161)), 16);
-        // The 17th has twice the blocks: 13 ms.
-        assert_eq!(scatter.placements_within(Duration::from_millis(172)), 16);
-        assert_eq!(scatter.placements_within(Duration::from_millis(174)), 17);
+        let scatter = scatter(vec![0.0; 9], 0.09);
+        assert_eq!(scatter.placements_within(Duration::from_millis(91)), 9);
+        // The 10th has twice the blocks: 13 ms.
+        assert_eq!(scatter.placements_within(Duration::from_millis(102)), 9);
+        assert_eq!(scatter.placements_within(Duration::from_millis(104)), 10);
     }
 
     /// On a machine whose load comes and goes, the time has to be enough when it is there.
     #[test]
     fn a_placement_costs_what_all_but_the_slowest_took() {
-        let quick = |_| comparison(vec![0.0; 10], 0.05, false);
+        let quick = |_| comparison(vec![0.0; 9], 0.045, false);
         let mut comparisons: Vec<_> = (0..20).map(quick).collect();
-        comparisons[3] = comparison(vec![0.0; 10], 0.1, true);
-        comparisons[7] = comparison(vec![0.0; 10], 5.0, false);
+        comparisons[3] = comparison(vec![0.0; 9], 0.09, true);
+        comparisons[7] = comparison(vec![0.0; 9], 5.0, false);
         let scatter = Scatter::of(comparisons.iter(), Pace::FUNCTIONS).unwrap();
-        assert_eq!(scatter.placements_within(Duration::from_millis(161)), 16);
+        assert_eq!(scatter.placements_within(Duration::from_millis(91)), 9);
     }
 
     /// Off by 10 % while short, by 0.1 % once twice as long: with time for long ones, a small
@@ -222,15 +227,15 @@ mod tests {
     #[test]
     fn long_placements_are_drawn_from_long_ones() {
         let both_ways = |i: usize, size: f64| [size, -size][i % 2];
-        let log_ratios = (0..32).map(|i| both_ways(i, if i < 16 { 0.1 } else { 0.001 }));
-        let scatter = scatter(log_ratios.collect(), 16.0 * 0.009);
+        let log_ratios = (0..32).map(|i| both_ways(i, if i < 13 { 0.1 } else { 0.001 }));
+        let scatter = scatter(log_ratios.collect(), 0.1);
         let short = scatter
-            .smallest_effect(Duration::from_millis(48), 1)
+            .smallest_effect(Duration::from_millis(FOURTEEN + 1), 1)
             .unwrap();
         let long = scatter.smallest_effect(Duration::from_secs(5), 1).unwrap();
         assert!(short > 0.2 && long < 0.004, "{short} {long}");
         // A few long ones are too few to draw from.
-        let few = (0..20).map(|i| both_ways(i, if i < 16 { 0.1 } else { 0.001 }));
+        let few = (0..17).map(|i| both_ways(i, if i < 13 { 0.1 } else { 0.001 }));
         let few = super::Scatter::of(
             [comparison(few.collect(), 0.1, true)].iter(),
             Pace::FUNCTIONS,

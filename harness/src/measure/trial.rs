@@ -33,9 +33,12 @@ pub struct Pace {
     pub blocks: usize,
 }
 
-/// After so many placements without a verdict, noise is the limit: placements become twice as
-/// long.
-const PATIENCE: usize = 16;
+/// Placements that are enough for `unchanged` where there is no noise. Without a verdict by then,
+/// noise is the limit: placements become twice as long, and again after every [`STEP`] more, until
+/// they are [`LONGEST`] times as long as at first.
+const PATIENCE: usize = 9;
+const STEP: usize = 4;
+const LONGEST: usize = 16;
 
 impl Pace {
     /// Both sides are functions of this process.
@@ -62,10 +65,14 @@ impl Pace {
 
     /// The pace of the placement that so many were before.
     pub(crate) fn grown(self, placements: usize) -> Self {
-        let factor = 1 << (placements / PATIENCE).min(6);
+        let doublings = match placements.checked_sub(PATIENCE) {
+            Some(more) => more / STEP + 1,
+            None => 0,
+        };
+        let factor = LONGEST.min(1 << doublings.min(16));
         Self {
-            placement: self.placement * factor,
-            blocks: self.blocks.saturating_mul(factor as usize),
+            placement: self.placement * factor as u32,
+            blocks: self.blocks.saturating_mul(factor),
             ..self
         }
     }
@@ -477,9 +484,13 @@ mod tests {
 
     #[test]
     fn placements_grow_when_noise_is_the_limit() {
-        let grown = Pace::WORKERS.grown(2 * PATIENCE);
-        assert_eq!(grown.placement, 4 * Pace::WORKERS.placement);
-        assert_eq!(grown.blocks, 4 * Pace::WORKERS.blocks);
+        let factors = [0, 8, 9, 12, 13, 17, 21, 25, 1000].map(|placements| {
+            let grown = Pace::WORKERS.grown(placements);
+            let factor = grown.blocks / Pace::WORKERS.blocks;
+            assert_eq!(grown.placement, factor as u32 * Pace::WORKERS.placement);
+            factor
+        });
+        assert_eq!(factors, [1, 1, 2, 2, 4, 8, 16, 16, 16]);
         assert_eq!(Pace::COMMANDS.grown(1000).placement, Duration::ZERO);
     }
 }

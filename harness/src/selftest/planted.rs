@@ -8,9 +8,9 @@ use super::bench::judged;
 use super::{Bench, Item, Said};
 use crate::compare::Plan;
 use crate::compare::functions::Contest;
+use crate::measure::Verdict;
 use crate::measure::stats::Rules;
-use crate::measure::{Pace, Verdict};
-use crate::suite::{Blueprint, CaseId, SuiteError, Work};
+use crate::suite::{Blueprint, CaseId, SuiteError};
 use crate::verdicts::CaseVerdict;
 
 /// Only computes.
@@ -82,7 +82,7 @@ const fn none(place: Place, case: &'static str, percent: f64, takes: f64) -> Row
     }
 }
 
-const TABLE: [Row; 24] = [
+const TABLE: [Row; 25] = [
     row(OneProcess, COMPUTE, After, 0.5, 0.1),
     row(OneProcess, COMPUTE, After, 1.0, 0.1),
     row(OneProcess, COMPUTE, After, 2.0, 0.1),
@@ -92,7 +92,8 @@ const TABLE: [Row; 24] = [
     row(OneProcess, PRODUCT, After, 2.0, 0.3),
     row(OneProcess, PRODUCT, After, 5.0, 0.3),
     row(OneProcess, PRODUCT, Before, 5.0, 0.3),
-    row(OneProcess, MEMORY, After, 5.0, 2.0),
+    row(OneProcess, MEMORY, After, 2.0, 1.5),
+    row(OneProcess, MEMORY, After, 5.0, 0.5),
     row(TwoWorkers, COMPUTE, After, 1.0, 0.5),
     row(TwoWorkers, COMPUTE, After, 2.0, 0.5),
     row(TwoWorkers, COMPUTE, After, 5.0, 0.5),
@@ -106,7 +107,7 @@ const TABLE: [Row; 24] = [
     none(OneProcess, COMPUTE, 0.5, 0.1),
     none(OneProcess, COMPUTE, 0.0, 0.1),
     none(OneProcess, PRODUCT, 0.0, 0.3),
-    none(OneProcess, MEMORY, 0.0, 2.0),
+    none(OneProcess, MEMORY, 0.0, 0.5),
     none(TwoWorkers, COMPUTE, 0.5, 0.5),
     none(TwoWorkers, COMPUTE, 0.0, 0.5),
     none(TwoWorkers, PRODUCT, 0.0, 1.0),
@@ -198,10 +199,7 @@ fn in_one_process(row: &Row, id: &CaseId, bench: &Bench, seed: u64) -> Result<Ca
         false => Blueprint::new(id),
     };
     let (before, after) = (slow(Before).map_err(text)?, slow(After).map_err(text)?);
-    let contest = Contest {
-        pace: pace(id),
-        ..Contest::new(row.case, before, after)
-    };
+    let contest = Contest::new(row.case, before, after);
     let plan = Plan {
         rules: Rules::new(row.margin / 100.0, ALPHA, 0.95).map_err(|e| e.to_string())?,
         seed,
@@ -218,19 +216,6 @@ fn in_one_process(row: &Row, id: &CaseId, bench: &Bench, seed: u64) -> Result<Ca
         (Some(case), None) => Ok(case),
         (_, Some(failed)) => Err(failed.why.clone()),
         (None, None) => Err("no verdict".to_owned()),
-    }
-}
-
-/// A place that takes a tenth of a second to fill is worth a stay of that order: reading is noisy,
-/// and more blocks cost less there than more places.
-fn pace(id: &CaseId) -> Pace {
-    match id.work() {
-        Work::Walk { .. } => Pace {
-            placement: Duration::from_millis(60),
-            blocks: 400,
-            ..Pace::FUNCTIONS
-        },
-        _ => Pace::FUNCTIONS,
     }
 }
 

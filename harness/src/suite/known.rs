@@ -2,17 +2,16 @@
 //! and one that only reads. Extra work is planted in them to a step, or to a line of memory.
 
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bitgauge_engine::Error;
 use bitgauge_engine::aligned::Aligned;
 use bitgauge_engine::threads::Scheduler;
 
 use super::blueprint::{Extra, Plan};
-use super::operands::Operands;
 use super::placement::Placement;
 use super::{Body, Refusal, hold};
-use crate::measure::{Answer, Digest, Tolerance};
+use crate::measure::{Answer, Digest, SplitMix64, Tolerance, fresh_seed};
 
 /// `x -> A x + C` modulo 2^64, Knuth's constants for MMIX (The Art of Computer Programming,
 /// volume 2, section 3.3.4): its period is 2^64.
@@ -126,47 +125,39 @@ type Line = [u64; 8];
 /// Lines that an iteration reads: 1.25 MiB.
 const SLICE: usize = (5 << 18) / size_of::<Line>();
 
+/// Lines of a piece of memory: 2 MiB, a large page of most systems. No multiple of a slice: a side
+/// with extra lines would else come to the end of a piece twice as often as one without.
+const PIECE: usize = (2 << 20) / size_of::<Line>();
+
 /// What the numbers of every line add up to, so that any slice has a sum that is known.
 const LINE_SUM: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A walk through a buffer, slice by slice and round again, adding up what it reads.
+/// A walk through pieces of memory, slice by slice and round again, adding up what it reads.
 ///
 /// The sum begins at minus what the extra lines are worth, and so ends at what the slice is worth
 /// if these have been read.
 pub(super) struct WalkPlan {
-    lines: usize,
+    pieces: usize,
     extra: usize,
 }
 
 impl WalkPlan {
     pub fn new(mebibytes: usize) -> Self {
         Self {
-            lines: mebibytes << 20 >> 6,
+            pieces: (mebibytes << 20).div_ceil(PIECE * size_of::<Line>()),
             extra: 0,
         }
     }
 }
 
 impl Plan for WalkPlan {
-    /// Fills the buffer, which takes no longer than copying one.
     fn place(
         &self,
-        placement: &mut Placement,
+        _placement: &mut Placement,
         _scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        placement.pad(self.lines * size_of::<Line>());
-        let mut buffer = Aligned::zeroed(self.lines * size_of::<Line>());
-        let mut random = Operands::of_size(self.lines, size_of::<Line>());
-        for line in buffer.as_mut_slice::<Line>() {
-            let mut rest = LINE_SUM;
-            for number in &mut line[1..] {
-                *number = random.bits();
-                rest = rest.wrapping_sub(*number);
-            }
-            line[0] = rest;
-        }
         Ok(Box::new(Walk {
-            buffer,
+            pieces: Pieces::take(self.pieces),
             at: 0,
             extra: self.extra,
             sum: 0,
@@ -174,7 +165,7 @@ impl Plan for WalkPlan {
     }
 
     fn bytes(&self) -> usize {
-        self.lines * size_of::<Line>()
+        self.pieces * PIECE * size_of::<Line>()
     }
 
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
@@ -188,9 +179,61 @@ impl Plan for WalkPlan {
     }
 }
 
+/// Pieces of memory that nobody walks through now.
+///
+/// How fast a piece can be read depends on the pages that the system gave for it. Filling all anew
+/// for every placement would take far longer than walking through them. So all walks of a process
+/// draw from the same pieces, and each placement gives one back to the system: luck then goes to
+/// either side as often, and does not stay.
+static SPARE: Mutex<Vec<Aligned>> = Mutex::new(Vec::new());
+
+/// Pieces of a walk; spare again when dropped, but for one.
+struct Pieces(Vec<Aligned>);
+
+impl Pieces {
+    fn take(count: usize) -> Self {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = SplitMix64::new(fresh_seed());
+        while spare.len() < count {
+            spare.push(filled(&mut random));
+        }
+        let take = |_| {
+            let at = random.below(spare.len());
+            spare.swap_remove(at)
+        };
+        Self((0..count).map(take).collect())
+    }
+
+    fn lines(&self, piece: usize) -> &[Line] {
+        self.0[piece].as_slice()
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        self.0.pop();
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.append(&mut self.0);
+    }
+}
+
+/// A piece of lines, of which each has the same sum.
+fn filled(random: &mut SplitMix64) -> Aligned {
+    let mut piece = Aligned::zeroed(PIECE * size_of::<Line>());
+    for line in piece.as_mut_slice::<Line>() {
+        let mut rest = LINE_SUM;
+        for number in &mut line[1..] {
+            *number = random.next_u64();
+            rest = rest.wrapping_sub(*number);
+        }
+        line[0] = rest;
+    }
+    piece
+}
+
 struct Walk {
-    buffer: Aligned,
-    /// The line to be read next.
+    pieces: Pieces,
+    /// The line to be read next, counted over all pieces.
     at: usize,
     extra: usize,
     sum: u64,
@@ -198,15 +241,15 @@ struct Walk {
 
 impl Body for Walk {
     fn run(&mut self, iterations: u64) -> Result<(), Error> {
-        let lines = self.buffer.as_slice::<Line>();
         for _ in 0..iterations {
             let mut left = SLICE + self.extra;
             let mut sum = LINE_SUM.wrapping_mul(self.extra as u64).wrapping_neg();
             while left > 0 {
-                let piece = &lines[self.at..lines.len().min(self.at + left)];
-                sum = sum.wrapping_add(add_up(piece));
-                left -= piece.len();
-                self.at = (self.at + piece.len()) % lines.len();
+                let lines = &self.pieces.lines(self.at / PIECE)[self.at % PIECE..];
+                let lines = &lines[..left.min(lines.len())];
+                sum = sum.wrapping_add(add_up(lines));
+                left -= lines.len();
+                self.at = (self.at + lines.len()) % (PIECE * self.pieces.0.len());
             }
             self.sum = black_box(sum);
         }
@@ -284,7 +327,7 @@ mod tests {
             assert!(plan.judge(&walk.answer()).is_ok());
         }
         let mut short = Walk {
-            buffer: Aligned::zeroed(4 << 20),
+            pieces: Pieces(vec![Aligned::zeroed(PIECE * size_of::<Line>())]),
             at: 0,
             extra: 1,
             sum: 0,
@@ -296,12 +339,22 @@ mod tests {
     #[test]
     fn a_walk_goes_on_where_it_stopped() {
         let mut walk = Walk {
-            buffer: Aligned::zeroed(2 << 20),
+            pieces: Pieces::take(5),
             at: 0,
             extra: 3,
             sum: 0,
         };
-        walk.run(2).unwrap();
-        assert_eq!(walk.at, 2 * (SLICE + 3) % (2 << 20 >> 6));
+        walk.run(9).unwrap();
+        assert_eq!(walk.at, 9 * (SLICE + 3) % (5 * PIECE));
+    }
+
+    #[test]
+    fn two_walks_share_no_piece() {
+        let of = |walk: &Pieces| {
+            let starts = walk.0.iter().map(|piece| piece.as_slice::<u8>().as_ptr());
+            starts.collect::<std::collections::BTreeSet<_>>()
+        };
+        let (one, other) = (Pieces::take(5), Pieces::take(5));
+        assert_eq!(of(&one).union(&of(&other)).count(), 10);
     }
 }
