@@ -21,7 +21,7 @@ pub struct Aligned {
 
 enum Storage {
     Lines(Vec<Line>),
-    Pages(MmapMut),
+    Pages { map: MmapMut, start: usize },
 }
 
 impl Default for Aligned {
@@ -72,7 +72,7 @@ impl Aligned {
     pub fn as_slice<T: Pod>(&self) -> &[T] {
         let bytes = match &self.storage {
             Storage::Lines(lines) => bytemuck::cast_slice::<Line, u8>(lines),
-            Storage::Pages(pages) => pages,
+            Storage::Pages { map, start } => &map[*start..],
         };
         bytemuck::cast_slice(&bytes[..self.len / size_of::<T>() * size_of::<T>()])
     }
@@ -81,7 +81,7 @@ impl Aligned {
     pub fn as_mut_slice<T: Pod>(&mut self) -> &mut [T] {
         let bytes = match &mut self.storage {
             Storage::Lines(lines) => bytemuck::cast_slice_mut::<Line, u8>(lines),
-            Storage::Pages(pages) => pages,
+            Storage::Pages { map, start } => &mut map[*start..],
         };
         bytemuck::cast_slice_mut(&mut bytes[..self.len / size_of::<T>() * size_of::<T>()])
     }
@@ -92,17 +92,14 @@ const PAGE: usize = 2 << 20;
 
 /// Zeroed pages, large ones where the system grants them; `None` where it has no memory to map.
 ///
-/// The last large page is taken whole where that wastes little, or where it is the only one.
+/// A mapping begins at any small page, and large ones are aligned: hence one more is mapped than
+/// is touched. The last one is asked for whole.
 fn pages(len: usize) -> Option<Storage> {
     let whole = len.next_multiple_of(PAGE);
-    let pages = MmapMut::map_anon(if whole == PAGE || whole - len < len / 8 {
-        whole
-    } else {
-        len
-    })
-    .ok()?;
+    let map = MmapMut::map_anon(whole + PAGE).ok()?;
+    let start = map.as_ptr().align_offset(PAGE);
     // A refusal leaves small pages, which are right too.
     #[cfg(target_os = "linux")]
-    let _ = pages.advise(memmap2::Advice::HugePage);
-    Some(Storage::Pages(pages))
+    let _ = map.advise_range(memmap2::Advice::HugePage, start, whole);
+    Some(Storage::Pages { map, start })
 }

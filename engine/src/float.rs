@@ -78,6 +78,10 @@ versions! {
     pub fn softmax(scores: &mut [f32]) = softmax_body
 }
 versions! {
+    /// Rotates pairs `(low[i], high[i])` by angles given as `(cos, sin)`.
+    pub fn rotate(low: &mut [f32], high: &mut [f32], angles: &[(f32, f32)]) = rotate_body
+}
+versions! {
     /// Sum of int8 values, exact.
     pub fn sum_i8(q: &[i8]) -> i32 = sum_i8_body
 }
@@ -211,6 +215,13 @@ fn relu2_body(gate: &mut [f32], up: &[f32]) {
 }
 
 #[inline(always)]
+fn rotate_body(low: &mut [f32], high: &mut [f32], angles: &[(f32, f32)]) {
+    for ((a, b), &(cos, sin)) in low.iter_mut().zip(high).zip(angles) {
+        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+    }
+}
+
+#[inline(always)]
 fn sum_i8_body(q: &[i8]) -> i32 {
     q.iter().map(|&q| i32::from(q)).sum()
 }
@@ -280,11 +291,13 @@ fn exp_of_non_positive(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { p * power }
 }
 
-/// To the nearest whole number, ties to even, for `|y| < 2^22`: the sum with 1.5 * 2^23 has no
+/// 1.5 * 2^23: floats about it are one apart.
+const MAGIC: f32 = 12_582_912.0;
+
+/// To the nearest whole number, ties to even, for `|y| < 2^22`: the sum with `MAGIC` has no
 /// bits left for a fraction, and is rounded as IEEE 754 says.
 #[inline(always)]
 fn round_half_even(y: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0;
     (y + MAGIC) - MAGIC
 }
 
@@ -299,7 +312,9 @@ fn quantize_body(x: &[f32], q: &mut [i8]) -> Result<f32, usize> {
     let m = f32::from_bits(largest).max(1e-5);
     let scale = (1.0 / m) * 127.0;
     for (q, &x) in q.iter_mut().zip(x) {
-        *q = round_half_even(x * scale).clamp(-128.0, 127.0) as i32 as i8;
+        // A whole number plus `MAGIC` has that number, in two's complement, in its lowest bits: a
+        // cast would take care of what no float here can be, one value at a time.
+        *q = ((x * scale).clamp(-128.0, 127.0) + MAGIC).to_bits() as i8;
     }
     Ok(scale)
 }

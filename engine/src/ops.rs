@@ -43,9 +43,7 @@ impl Rope {
 /// Rotates one head in place; pairs are `(j, j + d/2)`.
 pub fn rotate(head: &mut [f32], angles: &[(f32, f32)]) {
     let (low, high) = head.split_at_mut(head.len() / 2);
-    for ((a, b), &(cos, sin)) in low.iter_mut().zip(high).zip(angles) {
-        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-    }
+    float::rotate(low, high, angles);
 }
 
 /// Index of the largest logit; the lowest on a tie. `None` when there is none, or one is NaN.

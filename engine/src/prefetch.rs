@@ -24,7 +24,7 @@ pub fn ahead<T, const BYTES: usize>(here: &T) {
 /// Bytes ahead at which memory is asked for by [`in_two_steps`]: the second-level cache has more
 /// requests under way than the first, and this covers the latency of memory.
 #[cfg(target_arch = "x86_64")]
-const FAR: usize = 4096;
+const FAR: usize = 8192;
 
 /// Bytes ahead at which a line moves on to the first-level cache.
 #[cfg(target_arch = "x86_64")]

@@ -19,6 +19,7 @@ pub mod measure;
 pub mod model_source;
 pub mod oracle;
 pub mod process;
+pub mod rayon_pool;
 pub mod report;
 pub mod run;
 pub mod scaling;

@@ -67,6 +67,10 @@ pub(super) fn prepare<const F: usize>(quantized: &Quantized, tables: &mut Aligne
     let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<QUAD>();
     for t in 0..tokens {
         let (q, _) = quantized.padded(t).as_chunks::<QUAD>();
+        if tokens == 1 {
+            table[..quads].copy_from_slice(&q[..quads]);
+            break;
+        }
         for (out, q) in table[t..].iter_mut().step_by(tokens).zip(&q[..quads]) {
             *out = *q;
         }

@@ -34,8 +34,6 @@ const STEP: usize = 4 * LANES;
 /// Steps that int16 sums survive: each adds four products of a code four times too large (at most
 /// 8) and an activation (at least -128), and 8 * 4 * 8 * -128 is just -32768.
 const FLUSH: usize = 8;
-/// How far ahead of its use the weights are asked for, in bytes.
-const AHEAD: usize = 2048;
 /// Tokens that share the unpacking of a row.
 const BATCH: usize = 4;
 /// Tiles that a batch of tokens walks before the next batch does: their weights stay in L2.
@@ -116,7 +114,9 @@ fn sum_token(tile: &[Step], q: &[[i8; STEP]]) -> [i32; TILE] {
     for (tile, q) in tile.chunks(FLUSH).zip(q.chunks(FLUSH)) {
         let mut short = [[_mm256_setzero_si256(); 2]; TILE];
         for (step, q) in tile.iter().zip(q) {
-            prefetch::ahead::<_, AHEAD>(step);
+            for line in step.as_chunks::<2>().0 {
+                prefetch::in_two_steps(line.as_ptr().cast());
+            }
             let q = planes(q);
             for (short, vector) in short.iter_mut().zip(step) {
                 *short = add_products(*short, codes(vector), q);

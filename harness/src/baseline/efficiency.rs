@@ -69,7 +69,7 @@ impl Efficiencies {
             judge: &judge,
             phases: &self.phases,
             threads: self.threads,
-            contended: false,
+            rival: None,
             budget: self.budget,
             seed: self.seed,
         };

@@ -19,7 +19,7 @@ use crate::model_source::{ModelSource, tenth};
 use crate::report;
 use crate::run::{self, ClaimedEfficiency, Measured, Scaled, ScalingPoint, write_atomically};
 use crate::scaling::usl::Fit;
-use crate::scaling::{self, Checked, Curve, Phase, Plan, Stored, baseline, thread_counts};
+use crate::scaling::{self, Checked, Curve, Phase, Plan, Rival, Stored, baseline, thread_counts};
 use crate::verify;
 
 /// Arguments of `bitgauge scaling`.
@@ -34,7 +34,8 @@ pub struct Arguments {
     /// What to time on every number of threads
     #[arg(long, value_enum, default_value = "all")]
     phase: Which,
-    /// `contended` measures the scheduler of the reports beside the engine's pool
+    /// `contended` measures the scheduler of the reports beside the engine's pool, `rayon` one that
+    /// halves ranges by rayon's joins
     #[arg(long, value_enum, default_value = "pool")]
     scheduler: SchedulerName,
     /// A baseline file; efficiencies that fell below it are a regression
@@ -76,6 +77,8 @@ enum SchedulerName {
     Pool,
     /// One task a row from one locked queue, beside the pool
     Contended,
+    /// Ranges halved by rayon's joins, beside the pool
+    Rayon,
 }
 
 /// Seconds of timing where none are given: the long form and the short.
@@ -228,7 +231,11 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         judge: &judge,
         phases: &phases,
         threads,
-        contended: arguments.scheduler == SchedulerName::Contended,
+        rival: match arguments.scheduler {
+            SchedulerName::Pool => None,
+            SchedulerName::Contended => Some(Rival::Contended),
+            SchedulerName::Rayon => Some(Rival::Rayon),
+        },
         budget: Duration::from_secs_f64(budget),
         seed,
     };

@@ -179,17 +179,17 @@ pub fn utilisation<E>(
     })
 }
 
-/// The scheduler's threads: the caller's where there is one, else by name. Other schedulers of
-/// the same kind sleep meanwhile, so the busiest threads of that name are this one's.
+/// The scheduler's threads, by name; the caller's too where it takes part. Other schedulers of the
+/// same kind sleep meanwhile, so the busiest threads of that name are this one's.
 fn workers(mut threads: Vec<ThreadUse>, scheduler: &dyn Scheduler) -> Option<Vec<ThreadUse>> {
     let caller = machine::current_thread();
-    let prefix = match scheduler.name() {
-        "pool" => "engine-",
-        other => other,
+    let (prefix, caller_works) = match scheduler.name() {
+        "pool" => ("engine-", true),
+        other => (other, scheduler.threads() == 1),
     };
-    let is_worker = |t: &ThreadUse| match scheduler.threads() {
-        1 => Some(t.id) == caller,
-        _ => t.name.as_deref().is_some_and(|n| n.starts_with(prefix)),
+    let is_worker = |t: &ThreadUse| match Some(t.id) == caller {
+        true => caller_works,
+        false => t.name.as_deref().is_some_and(|n| n.starts_with(prefix)),
     };
     threads.retain(is_worker);
     threads.sort_by(|a, b| b.utilisation.total_cmp(&a.utilisation));

@@ -2,14 +2,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bitgauge_engine::threads::{PoolError, Scheduler, Task, Work, run_awake};
+use bitgauge_engine::threads::{PoolError, Scheduler, Task, Work};
+
+use crate::rayon_pool::{self, run_awake};
 
 /// Spreads rows as the first threaded version of an engine did: one task a row (or a kernel's tile
 /// of rows, the least it can be given), taken from one shared queue; a buffer for each task, from
 /// a locked pool of buffers; a lock around each write of a result.
 ///
-/// The threads themselves persist and wake as the engine's own pool does: what is slow here is the
-/// contention. Neighbouring rows are computed by different threads, so their results share cache
+/// The threads themselves persist and are awake: what is slow here is the contention. Neighbouring rows are computed by different threads, so their results share cache
 /// lines, as do the queue, the buffer pool and the output lock.
 pub struct Contended {
     threads: usize,
@@ -24,21 +25,9 @@ impl Contended {
     /// # Errors
     /// As [`Pool::new`](bitgauge_engine::threads::Pool::new).
     pub fn new(threads: usize) -> Result<Self, PoolError> {
-        if threads == 0 || threads > bitgauge_engine::threads::MAX_THREADS {
-            return Err(PoolError::Count(threads));
-        }
-        let pool = (threads > 1)
-            .then(|| {
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|i| format!("contended-{i}"))
-                    .build()
-            })
-            .transpose()
-            .map_err(|source| PoolError::Start { threads, source })?;
         Ok(Self {
             threads,
-            pool,
+            pool: rayon_pool::start(threads, "contended")?,
             buffers: Mutex::default(),
         })
     }

@@ -18,7 +18,7 @@ use crate::ladder::race::estimate;
 use crate::machine::Machine;
 use crate::measure::{Entrant, Schedule, Verified};
 use crate::run::{self, Measured, Yardsticks};
-use crate::scaling::{self, Curve, Phase, Team, thread_counts};
+use crate::scaling::{self, Curve, Phase, Rival, Team, thread_counts};
 use crate::yardsticks::{self, Instruction, ReadBuffer, Yardstick};
 
 /// What to measure, and on what.
@@ -82,7 +82,7 @@ pub fn run(
         .map(|i| (i, yardsticks::dot_peak(i, 1)))
         .collect();
 
-    let teams = Team::all(&counts, true, plan.kernel, plan.judge)?;
+    let teams = Team::all(&counts, Some(Rival::Contended), plan.kernel, plan.judge)?;
     let mut busy = Vec::new();
     let mut cases = Vec::new();
     for team in &teams {
@@ -178,7 +178,7 @@ pub fn run(
         judge: plan.judge,
         phases,
         threads: plan.threads,
-        contended: false,
+        rival: None,
         budget: Duration::from_secs(if plan.quick { 4 } else { 40 }),
         seed: plan.seed,
     };

@@ -12,7 +12,7 @@ pub mod usl;
 
 pub use baseline::{Checked, Held, NotChecked, Stored, StoredPoint, check};
 pub use phases::Phase;
-pub use team::{Team, thread_counts};
+pub use team::{Rival, Team, thread_counts};
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub struct Plan<'a> {
     pub phases: &'a [Phase],
     /// The most threads.
     pub threads: usize,
-    /// Whether the contended scheduler is measured beside the pool.
-    pub contended: bool,
+    /// What is measured beside the pool.
+    pub rival: Option<Rival>,
     /// Time for the rounds of all phases together; each has six rounds at least.
     pub budget: Duration,
     /// Seed of the orders and of the intervals of the law.
@@ -82,7 +82,7 @@ pub fn run(
 ) -> Result<Vec<Curve>, Failure> {
     stage("scaling: judging the kernel on every number of threads", 0);
     let counts = thread_counts(plan.threads);
-    let teams = Team::all(&counts, plan.contended, plan.kernel, plan.judge)?;
+    let teams = Team::all(&counts, plan.rival, plan.kernel, plan.judge)?;
     measure(plan, &teams, stage, step)
 }
 
@@ -337,7 +337,7 @@ mod tests {
             judge: &judge,
             phases: &[Phase::Product],
             threads: 4,
-            contended: true,
+            rival: Some(Rival::Contended),
             budget: Duration::from_millis(1),
             seed: 1,
         };

@@ -1,11 +1,12 @@
 //! Numbers of threads, and schedulers that were seen to give the right answers with them.
 
 use bitgauge_engine::kernels::Kernel;
-use bitgauge_engine::threads::{Pool, Scheduler};
+use bitgauge_engine::threads::{Pool, PoolError, Scheduler};
 
 use crate::decoder::judge::{Judge, Right};
 use crate::defects::Contended;
 use crate::exit::{Exit, Failure};
+use crate::rayon_pool::Halving;
 use crate::run::WrongAnswer;
 
 /// 1, 2, 4, ... and `most` itself.
@@ -15,6 +16,24 @@ pub fn thread_counts(most: usize) -> Vec<usize> {
         .collect();
     counts.push(most);
     counts
+}
+
+/// A scheduler that the engine's pool is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rival {
+    /// One task a row from one locked queue.
+    Contended,
+    /// Ranges halved by rayon's joins.
+    Rayon,
+}
+
+impl Rival {
+    fn start(self, threads: usize) -> Result<Box<dyn Scheduler>, PoolError> {
+        Ok(match self {
+            Self::Contended => Box::new(Contended::new(threads)?),
+            Self::Rayon => Box::new(Halving::new(threads)?),
+        })
+    }
 }
 
 /// A scheduler on which the kernel was judged.
@@ -42,14 +61,14 @@ impl Team {
         Ok(Self { scheduler, right })
     }
 
-    /// The engine's pool with each of `counts`; then, where asked for, the contended scheduler
-    /// with each that is above 1: one thread has nobody to contend with.
+    /// The engine's pool with each of `counts`; then its rival, where there is one, with each that
+    /// is above 1: one thread is spread by nobody.
     ///
     /// # Errors
     /// As [`Team::new`], and when threads can't be had.
     pub fn all(
         counts: &[usize],
-        contended: bool,
+        rival: Option<Rival>,
         kernel: Kernel,
         judge: &Judge,
     ) -> Result<Vec<Self>, Failure> {
@@ -57,12 +76,10 @@ impl Team {
         for &threads in counts {
             teams.push(Self::new(Box::new(Pool::new(threads)?), kernel, judge)?);
         }
-        for &threads in counts.iter().filter(|n| contended && **n > 1) {
-            teams.push(Self::new(
-                Box::new(Contended::new(threads)?),
-                kernel,
-                judge,
-            )?);
+        if let Some(rival) = rival {
+            for &threads in counts.iter().filter(|n| **n > 1) {
+                teams.push(Self::new(rival.start(threads)?, kernel, judge)?);
+            }
         }
         Ok(teams)
     }
