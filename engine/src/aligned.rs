@@ -51,6 +51,14 @@ impl Aligned {
         Self { storage, len }
     }
 
+    /// `len` zero bytes for what fills slowly: a page takes memory when it is first written to. `None`
+    /// where there can't be so much.
+    pub fn sparse(len: usize) -> Option<Self> {
+        let map = MmapMut::map_anon(len.max(1)).ok()?;
+        let storage = Storage::Pages { map, start: 0 };
+        Some(Self { storage, len })
+    }
+
     /// Grows to at least `len` bytes; what was there is not kept. Allocates only when it grows.
     pub fn reserve(&mut self, len: usize) {
         if self.len < len {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use crate::Error;
+use crate::buffer::Buffer;
 use crate::float;
 use crate::ops;
 use crate::threads::{Scheduler, Work};
@@ -11,8 +12,8 @@ use crate::threads::{Scheduler, Work};
 /// Keys (rotated) and values of one layer, float32: `[kv head][position][d]`.
 #[derive(Clone)]
 pub struct LayerCache {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    keys: Buffer<f32>,
+    values: Buffer<f32>,
     capacity: usize,
     head_dim: usize,
 }
@@ -25,7 +26,7 @@ impl LayerCache {
     pub fn new(kv_heads: usize, head_dim: usize, capacity: usize) -> Result<Self, Error> {
         let zeroed = || {
             let len = kv_heads.checked_mul(head_dim)?.checked_mul(capacity)?;
-            bytemuck::allocation::try_zeroed_vec(len).ok()
+            Buffer::sparse(len)
         };
         match (zeroed(), zeroed()) {
             (Some(keys), Some(values)) => Ok(Self {

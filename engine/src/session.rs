@@ -1,6 +1,7 @@
 //! One sequence being decoded: KV cache, scratch, and the path of a token through the model.
 
 use crate::attention::{self, LayerCache};
+use crate::buffer::Buffer;
 use crate::checkpoint::{Norm, WeightScale};
 use crate::float;
 use crate::float_matrix::FloatMatrix;
@@ -64,19 +65,19 @@ pub struct Session<'m> {
 #[derive(Default)]
 struct Scratch {
     /// Residual stream, `[T, H]`.
-    x: Vec<f32>,
+    x: Buffer<f32>,
     /// Normalised input of a product, `[T, H]` or `[T, I]`.
-    normed: Vec<f32>,
+    normed: Buffer<f32>,
     /// Product as kernels write it, `[N, T]`.
-    product: Vec<f32>,
+    product: Buffer<f32>,
     /// Product by token, `[T, N]`.
-    rows: Vec<f32>,
+    rows: Buffer<f32>,
     /// Rotated queries, `[T, A, d]`.
-    queries: Vec<f32>,
+    queries: Buffer<f32>,
     /// Attention output, `[T, A, d]`.
-    attended: Vec<f32>,
+    attended: Buffer<f32>,
     /// Squared ReLU times up, `[T, I]`.
-    activated: Vec<f32>,
+    activated: Buffer<f32>,
     /// Cosines and sines, `[T, d/2]`.
     angles: Vec<(f32, f32)>,
     /// What turns integer sums into floats, `[part, T]`.
@@ -291,7 +292,7 @@ impl<'m> Session<'m> {
         } = self;
         let hidden = model.config().hidden_size;
         let eps = model.config().rms_norm_eps as f32;
-        scratch.normed.resize(hidden, 0.0);
+        scratch.normed.resize(hidden);
         ops::rms_norm(
             &scratch.x[t * hidden..][..hidden],
             &model.final_norm,
@@ -314,7 +315,7 @@ impl<'m> Session<'m> {
 
 impl Scratch {
     fn embed(&mut self, tokens: &[Token], embedding: &FloatMatrix, hidden: usize) {
-        self.x.resize(tokens.len() * hidden, 0.0);
+        self.x.resize(tokens.len() * hidden);
         for (x, &token) in self.x.chunks_exact_mut(hidden).zip(tokens) {
             embedding.read(token as usize, x);
         }
@@ -343,20 +344,22 @@ impl Pass<'_> {
 
         let s = &mut *self.scratch;
         let kv = kv_heads * d;
-        s.queries.clear();
+        let tokens = s.angles.len() / (d / 2);
+        s.queries.resize(tokens * hidden);
         let angles = s.angles.chunks_exact(d / 2);
         for (t, (row, angles)) in s.rows.chunks_exact(hidden + 2 * kv).zip(angles).enumerate() {
             let (query, key_value) = row.split_at(hidden);
             let (key, value) = key_value.split_at(kv);
-            s.queries.extend_from_slice(query);
-            for head in s.queries[t * hidden..].chunks_exact_mut(d) {
+            let rotated = &mut s.queries[t * hidden..][..hidden];
+            rotated.copy_from_slice(query);
+            for head in rotated.chunks_exact_mut(d) {
                 ops::rotate(head, angles);
             }
             cache.store(start + t, key, value, angles);
         }
         self.observer.done(Part::Cache);
 
-        s.attended.resize(s.queries.len(), 0.0);
+        s.attended.resize(s.queries.len());
         let out = &mut s.attended;
         attention::attend(
             cache,
@@ -384,11 +387,12 @@ impl Pass<'_> {
         self.project(Group::GateUp)?;
 
         let s = &mut *self.scratch;
-        s.activated.clear();
-        for (t, row) in s.rows.chunks_exact(2 * ffn).enumerate() {
+        s.activated.resize(s.rows.len() / 2);
+        let rows = s.rows.chunks_exact(2 * ffn);
+        for (activated, row) in s.activated.chunks_exact_mut(ffn).zip(rows) {
             let (gate, up) = row.split_at(ffn);
-            s.activated.extend_from_slice(gate);
-            float::relu2(&mut s.activated[t * ffn..], up);
+            activated.copy_from_slice(gate);
+            float::relu2(activated, up);
         }
         self.observer.done(Part::Activation);
 
@@ -408,7 +412,7 @@ impl Pass<'_> {
             Norm::FfnSub => (&s.activated, &self.layer.ffn_sub_norm),
         };
         let eps = self.model.config().rms_norm_eps as f32;
-        s.normed.resize(from.len(), 0.0);
+        s.normed.resize(from.len());
         for (x, y) in from
             .chunks_exact(width)
             .zip(s.normed.chunks_exact_mut(width))
@@ -437,8 +441,8 @@ impl Pass<'_> {
         self.observer.done(Part::Quantize);
 
         let tokens = s.input.quantized().tokens();
-        s.product.resize(tokens * matrix.rows(), 0.0);
-        s.rows.resize(tokens * matrix.rows(), 0.0);
+        s.product.resize(tokens * matrix.rows());
+        s.rows.resize(tokens * matrix.rows());
         let out = if tokens == 1 {
             &mut s.rows
         } else {
