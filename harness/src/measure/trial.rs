@@ -51,7 +51,7 @@ impl Pace {
     /// The sides are processes that take turns: a turn costs a switch, and caches that the other
     /// one has used.
     pub const WORKERS: Self = Self {
-        slice: Duration::from_micros(200),
+        slice: Duration::from_micros(100),
         placement: Duration::from_millis(20),
         blocks: 12,
     };
