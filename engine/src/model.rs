@@ -190,6 +190,7 @@ pub struct Vocabulary {
     pub(crate) embedding: FloatMatrix,
     /// `None` when the embedding serves as head.
     pub(crate) head: Option<FloatMatrix>,
+    quantized_head: Option<QuantizedHead>,
 }
 
 impl Vocabulary {
@@ -203,7 +204,20 @@ impl Vocabulary {
         Ok(Self {
             embedding: matrix(source.embedding()?),
             head: source.head()?.map(matrix),
+            quantized_head: None,
         })
+    }
+
+    /// Adds a quantised copy of the output head: choosing the likeliest token then reads a fraction
+    /// of the bytes, and the choice stays the same.
+    pub fn with_quantized_head(mut self) -> Self {
+        self.quantized_head = Some(QuantizedHead::new(self.head()));
+        self
+    }
+
+    /// The quantised copy of the output head, where one was added.
+    pub fn quantized_head(&self) -> Option<&QuantizedHead> {
+        self.quantized_head.as_ref()
     }
 
     /// The weights of the output head, `[V, H]`.
@@ -212,13 +226,12 @@ impl Vocabulary {
     }
 }
 
-/// A model, ready to run. A clone has its own layers and shares the vocabulary and the quantised
-/// head; [`Model::apart`] shares nothing.
+/// A model, ready to run. A clone has its own layers and shares the vocabulary; [`Model::apart`]
+/// shares nothing.
 #[derive(Clone)]
 pub struct Model {
     config: Config,
     pub(crate) vocabulary: Arc<Vocabulary>,
-    quantized_head: Option<Arc<QuantizedHead>>,
     layers: Vec<Layer>,
     pub(crate) final_norm: Vec<f32>,
     pub(crate) rope: Rope,
@@ -251,7 +264,6 @@ impl Model {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             vocabulary,
-            quantized_head: None,
             layers,
             final_norm: source.final_norm()?,
             rope: Rope::new(config.head_dim, config.rope_theta as f32),
@@ -259,24 +271,11 @@ impl Model {
         })
     }
 
-    /// Adds a quantised copy of the output head, with which choosing the likeliest token reads a
-    /// quarter of the bytes; the choice stays the same.
-    pub fn with_quantized_head(self) -> Self {
-        Self {
-            quantized_head: Some(Arc::new(QuantizedHead::new(self.vocabulary.head()))),
-            ..self
-        }
-    }
-
     /// A copy that shares no byte with the original: two models that read the same memory would
     /// warm the caches for each other.
     pub fn apart(&self) -> Self {
         Self {
             vocabulary: Arc::new(Vocabulary::clone(&self.vocabulary)),
-            quantized_head: self
-                .quantized_head
-                .as_ref()
-                .map(|head| Arc::new(QuantizedHead::clone(head))),
             ..self.clone()
         }
     }
@@ -294,11 +293,6 @@ impl Model {
     /// Embedding and head.
     pub fn vocabulary(&self) -> &Arc<Vocabulary> {
         &self.vocabulary
-    }
-
-    /// The quantised copy of the output head, if it was added.
-    pub fn quantized_head(&self) -> Option<&QuantizedHead> {
-        self.quantized_head.as_deref()
     }
 
     /// The kernel of every linear: `(layer, linear, kernel)`.

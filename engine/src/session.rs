@@ -202,7 +202,9 @@ impl<'m> Session<'m> {
     }
 
     /// Reads one token and chooses the next, the one whose logit [`Session::decode`] would find the
-    /// largest, by the model's quantised head if it has one ([`Model::with_quantized_head`]).
+    /// largest, by the model's quantised head where it has one ([`Vocabulary::quantized_head`]).
+    ///
+    /// [`Vocabulary::quantized_head`]: crate::model::Vocabulary::quantized_head
     ///
     /// # Errors
     /// As [`Session::prefill`], and when a logit is NaN.
@@ -220,7 +222,7 @@ impl<'m> Session<'m> {
         observer: &mut dyn Observer,
     ) -> Result<Greedy, Error> {
         let model = self.model;
-        let Some(head) = model.quantized_head() else {
+        let Some(head) = model.vocabulary.quantized_head() else {
             let token = ops::argmax(self.decode_observed(token, observer)?);
             let token = token.ok_or(Error::NanLogits)? as Token;
             return Ok(Greedy {

@@ -19,10 +19,8 @@ pub(super) fn dot<const F: usize>(codes: &[u16], values: &[i16]) -> i32 {
         Isa::Portable => {}
         // SAFETY: `Isa::highest` is a level whose features were all detected.
         Isa::Avx2 | Isa::Avx512 => return unsafe { x86::dot_avx2::<F>(codes, values) },
-        // SAFETY: both levels have the features of `Isa::Avx512Vnni`, all detected.
-        Isa::Avx512Vnni | Isa::Avx512Vbmi => {
-            return unsafe { x86::dot_vnni::<F>(codes, values) };
-        }
+        // SAFETY: every level above AVX-512 includes the features of `Isa::Avx512Vnni`.
+        _ => return unsafe { x86::dot_vnni::<F>(codes, values) },
     }
     dot_portable::<F>(codes, values)
 }

@@ -153,6 +153,9 @@ impl QuantizedHead {
                 effort.exact += 1;
                 floor = floor.max(logit[0]);
                 search.exclude_below(floor);
+                if search.rows.len() == 1 {
+                    break;
+                }
             }
         }
         effort.exact += search.rows.len();

@@ -203,6 +203,31 @@ fn magnitudes_at_both_ends() {
     }
 }
 
+/// Products of the later columns are too small to change the sum of the first: what float32 loses is
+/// half of what the bound allows it to lose.
+#[test]
+fn long_sums_stay_within_the_rounding_that_is_allowed() {
+    let (first, cols) = (8 * 32, 520 * 32);
+    let mut row = vec![1f32; cols];
+    // The largest integer for so many columns, so that all are integers already.
+    let mut x = vec![(i32::MAX as usize / (15 * cols)) as f32; cols];
+    row[first..].fill(2f32.powi(-9));
+    x[first..].fill(1.0);
+    let pairs = || {
+        row.iter()
+            .zip(&x)
+            .map(|(&w, &x)| (f64::from(w), f64::from(x)))
+    };
+    let exact: f64 = pairs().map(|(w, x)| w * x).sum();
+    let norm = pairs().map(|(w, _)| w * w).sum::<f64>().sqrt();
+    let mut logit = [0.0];
+    FloatMatrix::new(&Floats::F32(row.clone()), cols).dot_rows(0..1, &x, &mut logit);
+    let mut input = Input::default();
+    input.set(&x);
+    let used = (f64::from(logit[0]) - exact).abs() / input.radius(norm as f32, 0.0);
+    assert!((0.4..1.0).contains(&used), "{used}");
+}
+
 /// As for all logits: a NaN is refused, and infinities are compared.
 #[test]
 fn numbers_that_are_none() {
