@@ -8,6 +8,9 @@ use crate::isa::Isa;
 /// Words of a line, to whole numbers of which rows are padded.
 pub(super) const LINE: usize = 32;
 
+/// Fields of the words of the plane that is read whole: its rows ask for what follows them.
+pub(super) const STREAMED: usize = 4;
+
 /// The sum over columns of code times value, where field `f` of the `F` fields of word `i` is
 /// column `f * codes.len() + i`.
 ///
@@ -49,7 +52,7 @@ fn dot_portable<const F: usize>(codes: &[u16], values: &[i16]) -> i32 {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::fields;
+    use super::{STREAMED, fields};
     use crate::prefetch;
 
     /// Bits of the half of a word.
@@ -61,7 +64,9 @@ mod x86 {
         let bits = 16 / F;
         let mut sums = [_mm512_setzero_si512(); F];
         for (i, words) in codes.as_chunks::<32>().0.iter().enumerate() {
-            prefetch::in_two_steps(words.as_ptr().cast());
+            if F == STREAMED {
+                prefetch::in_two_steps(words.as_ptr().cast());
+            }
             let low = bytemuck::cast(*words);
             let halves = [low, _mm512_srli_epi16::<8>(low)];
             for f in 0..F {
@@ -84,7 +89,9 @@ mod x86 {
         let bits = 16 / F;
         let mut sums = [_mm256_setzero_si256(); F];
         for (i, words) in codes.as_chunks::<16>().0.iter().enumerate() {
-            prefetch::in_two_steps(words.as_ptr().cast());
+            if F == STREAMED {
+                prefetch::in_two_steps(words.as_ptr().cast());
+            }
             let low = bytemuck::cast(*words);
             let halves = [low, _mm256_srli_epi16::<8>(low)];
             for f in 0..F {

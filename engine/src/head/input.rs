@@ -1,6 +1,7 @@
 //! The head's input in integers, and what they leave of it.
 
 use super::plane::padded;
+use crate::float::LANES;
 
 /// The largest integer, where the sum with codes allows it: two of them still multiply in int16.
 const LARGEST: usize = (1 << 14) - 1;
@@ -18,10 +19,10 @@ pub(super) struct Input {
     sum: i64,
     /// Norm of `x`.
     size: f64,
-    /// Norm of the remainder.
-    rest: f64,
-    cols: f64,
-    rounding: f64,
+    /// What a bound takes for each unit of what is left of a row, of a row's norm, and in any case.
+    of_rest: f64,
+    of_norm: f64,
+    least: f64,
 }
 
 impl Input {
@@ -47,11 +48,13 @@ impl Input {
         }
         self.sum = sum;
         self.size = size.sqrt();
-        self.rest = rest.sqrt();
-        self.cols = cols as f64;
-        let roundings = (cols.div_ceil(crate::float::LANES) + 6) as f64;
+        let rest = rest.sqrt();
+        let roundings = (cols.div_ceil(LANES) + 6) as f64;
         let unit = f64::from(f32::EPSILON) / 2.0;
-        self.rounding = roundings * unit / (1.0 - roundings * unit).max(0.0);
+        let rounding = roundings * unit / (1.0 - roundings * unit).max(0.0);
+        self.of_rest = self.size + rest;
+        self.of_norm = rest + rounding * self.size + SLACK * self.of_rest;
+        self.least = (cols + 2) as f64 * 2f64.powi(-149);
     }
 
     /// The integers, padded with zeros.
@@ -77,9 +80,6 @@ impl Input {
     /// How far the float32 product with a row of norm `norm` can be from its estimate, when the
     /// estimate leaves `rest` of the row.
     pub fn radius(&self, norm: f32, rest: f32) -> f64 {
-        let both = self.size + self.rest;
-        let of_norm = self.rest + self.rounding * self.size + SLACK * both;
-        let underflow = (self.cols + 2.0) * 2f64.powi(-149);
-        f64::from(rest) * both + f64::from(norm) * of_norm + underflow
+        f64::from(rest) * self.of_rest + f64::from(norm) * self.of_norm + self.least
     }
 }

@@ -53,6 +53,9 @@ use plane::{Plane, up};
 /// most of the others, and the last two keep rows that all look alike from being computed exactly.
 const BITS: [usize; 3] = [4, 2, 2];
 
+/// How many rows before its turn a row is asked for.
+const AHEAD: usize = 4;
+
 /// An output head in eight bits a weight, of which most are never read.
 #[derive(Clone)]
 pub struct QuantizedHead {
@@ -194,8 +197,12 @@ impl QuantizedHead {
             bytes: plane.bytes() / self.norms.len(),
         };
         scheduler.run(work, &|range, out| {
-            let before = rows[range.clone()].iter().zip(&estimates[range]);
-            for ((&n, &before), out) in before.zip(out.chunks_exact_mut(2)) {
+            let rows = &rows[range.clone()];
+            let before = rows.iter().zip(&estimates[range]).enumerate();
+            for ((i, (&n, &before)), out) in before.zip(out.chunks_exact_mut(2)) {
+                if let Some(&ahead) = rows.get(i + AHEAD) {
+                    plane.prefetch(ahead as usize);
+                }
                 let n = n as usize;
                 let estimate = f64::from(before) + plane.dot(n, input);
                 let radius = input.radius(self.norms[n], plane.rest(n));

@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::dot::{LINE, dot};
+use super::dot::{LINE, STREAMED, dot};
 use super::input::Input;
 use crate::aligned::Aligned;
 use crate::float::versions;
+use crate::prefetch;
 
 /// Bits of a word.
 const WORD: usize = u16::BITS as usize;
@@ -76,10 +77,24 @@ impl Plane {
         self.rows[n].rest
     }
 
+    fn codes(&self, n: usize) -> &[u16] {
+        &self.codes.as_slice()[n * self.words..][..self.words]
+    }
+
+    /// Asks for row `n` before it is needed, unless rows are read one after the other and ask for
+    /// what follows themselves.
+    pub fn prefetch(&self, n: usize) {
+        if WORD / self.bits != STREAMED {
+            for line in self.codes(n).as_chunks::<LINE>().0 {
+                prefetch::ahead::<_, 0>(line);
+            }
+        }
+    }
+
     /// The product of what it holds of row `n` with the integers of `input`, exact but for the
     /// rounding of f64.
     pub fn dot(&self, n: usize, input: &Input) -> f64 {
-        let codes = &self.codes.as_slice::<u16>()[n * self.words..][..self.words];
+        let codes = self.codes(n);
         let sum = match self.bits {
             4 => dot::<4>(codes, input.values()),
             _ => dot::<8>(codes, input.values()),
