@@ -1,7 +1,5 @@
 //! Sums of small codes times int16 values.
 
-use std::array;
-
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Isa;
 
@@ -28,22 +26,17 @@ pub(super) fn dot<const F: usize>(codes: &[u16], values: &[i16]) -> i32 {
     dot_portable::<F>(codes, values)
 }
 
-/// The values of each field, cut as words are.
-fn fields<const F: usize, const N: usize>(words: usize, values: &[i16]) -> [&[[i16; N]]; F] {
-    array::from_fn(|f| values[f * words..][..words].as_chunks().0)
-}
-
 fn dot_portable<const F: usize>(codes: &[u16], values: &[i16]) -> i32 {
-    let values = fields::<F, 1>(codes.len(), values);
     let (bits, mask) = (16 / F, (1 << (16 / F)) - 1);
-    let mut sums = [0i32; F];
-    for (i, &word) in codes.iter().enumerate() {
-        for f in 0..F {
-            let code = (word >> (bits * f)) & mask;
-            sums[f] += i32::from(code as i16) * i32::from(values[f][i][0]);
-        }
-    }
-    sums.iter().sum()
+    let fields = values.chunks_exact(codes.len()).take(F).enumerate();
+    let field = |(f, values): (usize, &[i16])| -> i32 {
+        let code = |word: u16| ((word >> (bits * f)) & mask) as i16;
+        let pairs = codes.iter().zip(values);
+        pairs
+            .map(|(&word, &value)| i32::from(code(word)) * i32::from(value))
+            .sum()
+    };
+    fields.map(field).sum()
 }
 
 /// Fields are masked where they lie in the lower or upper half of their word: those higher in it
@@ -52,8 +45,15 @@ fn dot_portable<const F: usize>(codes: &[u16], values: &[i16]) -> i32 {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{STREAMED, fields};
+    use std::array;
+
+    use super::STREAMED;
     use crate::prefetch;
+
+    /// The values of each field, cut as words are.
+    fn fields<const F: usize, const N: usize>(words: usize, values: &[i16]) -> [&[[i16; N]]; F] {
+        array::from_fn(|f| values[f * words..][..words].as_chunks().0)
+    }
 
     /// Bits of the half of a word.
     const HALF: usize = 8;
