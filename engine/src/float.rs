@@ -5,8 +5,6 @@
 //! architecture, give the same bits. This is what makes logits identical for every kernel,
 //! tiling and thread count.
 
-#[cfg(target_arch = "x86_64")]
-use crate::isa::Isa;
 use crate::prefetch;
 
 /// Running sums of a reduction: lane `i` takes elements `i`, `i + LANES`, ...; then the upper half
@@ -15,19 +13,19 @@ pub const LANES: usize = 32;
 
 /// Compiles `$body` for each vector width and calls the widest that may run.
 macro_rules! versions {
-    ($(#[$doc:meta])* pub fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:ident) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? = $body:ident) => {
         $(#[$doc])*
-        pub fn $name($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name($($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? { $body($($arg),*) }
                 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
                 fn avx512($($arg: $ty),*) $(-> $ret)? { $body($($arg),*) }
-                match Isa::highest() {
-                    Isa::Portable => {}
+                match $crate::isa::Isa::highest() {
+                    $crate::isa::Isa::Portable => {}
                     // SAFETY: `Isa::highest` is a level whose features were all detected.
-                    Isa::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::isa::Isa::Avx2 => return unsafe { avx2($($arg),*) },
                     // SAFETY: every level above AVX2 includes the features of `Isa::Avx512`.
                     _ => return unsafe { avx512($($arg),*) },
                 }
@@ -36,6 +34,7 @@ macro_rules! versions {
         }
     };
 }
+pub(crate) use versions;
 
 versions! {
     /// Sum of `a[i] * b[i]`, each product rounded before it is added.

@@ -53,6 +53,20 @@ impl FloatMatrix {
         self.values.len()
     }
 
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        let width = match self.width {
+            Width::Bf16 => size_of::<u16>(),
+            Width::F32 => size_of::<f32>(),
+        };
+        self.values.len() / (self.cols * width)
+    }
+
+    /// Values a row.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// Writes row `n` as float32.
     pub fn read(&self, n: usize, out: &mut [f32]) {
         let row = n * self.cols..(n + 1) * self.cols;

@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod error;
 pub mod float;
 pub mod float_matrix;
+pub mod head;
 pub mod input;
 pub mod isa;
 pub mod kernels;

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::checkpoint::{Checkpoint, CheckpointError, Config, Floats, Linear, Norm, WeightScale};
 use crate::float_matrix::FloatMatrix;
+use crate::head::QuantizedHead;
 use crate::isa::Isa;
 use crate::kernels::Kernel;
 use crate::matrix::Matrix;
@@ -189,6 +190,7 @@ pub struct Vocabulary {
     pub(crate) embedding: FloatMatrix,
     /// `None` when the embedding serves as head.
     pub(crate) head: Option<FloatMatrix>,
+    quantized_head: Option<QuantizedHead>,
 }
 
 impl Vocabulary {
@@ -202,7 +204,20 @@ impl Vocabulary {
         Ok(Self {
             embedding: matrix(source.embedding()?),
             head: source.head()?.map(matrix),
+            quantized_head: None,
         })
+    }
+
+    /// Adds a quantised copy of the output head: choosing the likeliest token then reads a fraction
+    /// of the bytes, and the choice stays the same.
+    pub fn with_quantized_head(mut self) -> Self {
+        self.quantized_head = Some(QuantizedHead::new(self.head()));
+        self
+    }
+
+    /// The quantised copy of the output head, where one was added.
+    pub fn quantized_head(&self) -> Option<&QuantizedHead> {
+        self.quantized_head.as_ref()
     }
 
     /// The weights of the output head, `[V, H]`.

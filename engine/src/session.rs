@@ -5,6 +5,7 @@ use crate::buffer::Buffer;
 use crate::checkpoint::{Norm, WeightScale};
 use crate::float;
 use crate::float_matrix::FloatMatrix;
+use crate::head::{Effort, Search};
 use crate::input::Input;
 use crate::model::{Group, Layer, Model, Projection};
 use crate::ops;
@@ -60,6 +61,16 @@ pub struct Session<'m> {
     caches: Vec<LayerCache>,
     scratch: Scratch,
     logits: Vec<f32>,
+    search: Search,
+}
+
+/// A token chosen for having the largest logit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greedy {
+    /// The lowest of those with the largest logit.
+    pub token: Token,
+    /// What finding it took; `None` when all logits were computed for it.
+    pub effort: Option<Effort>,
 }
 
 #[derive(Default)]
@@ -119,6 +130,7 @@ impl<'m> Session<'m> {
                 .collect::<Result<_, _>>()?,
             scratch: Scratch::default(),
             logits: vec![0.0; config.vocab_size],
+            search: Search::default(),
         })
     }
 
@@ -188,6 +200,56 @@ impl<'m> Session<'m> {
         self.check(&[token])?;
         self.step(&[token], 0, &mut |_, _| {}, observer)?;
         Ok(&self.logits)
+    }
+
+    /// Reads one token and chooses the next, the one whose logit [`Session::decode`] would find the
+    /// largest, by the model's quantised head where it has one ([`Vocabulary::quantized_head`]).
+    ///
+    /// [`Vocabulary::quantized_head`]: crate::model::Vocabulary::quantized_head
+    ///
+    /// # Errors
+    /// As [`Session::prefill`], and when a logit is NaN.
+    pub fn decode_greedy(&mut self, token: Token) -> Result<Greedy, Error> {
+        self.decode_greedy_observed(token, &mut ())
+    }
+
+    /// As [`Session::decode_greedy`], telling `observer` of each part.
+    ///
+    /// # Errors
+    /// As [`Session::decode_greedy`].
+    pub fn decode_greedy_observed(
+        &mut self,
+        token: Token,
+        observer: &mut dyn Observer,
+    ) -> Result<Greedy, Error> {
+        let model = self.model;
+        let Some(head) = model.vocabulary.quantized_head() else {
+            let token = ops::argmax(self.decode_observed(token, observer)?);
+            let token = token.ok_or(Error::NanLogits)? as Token;
+            return Ok(Greedy {
+                token,
+                effort: None,
+            });
+        };
+        self.check(&[token])?;
+        let mut found = Ok(None);
+        let scheduler = self.scheduler;
+        scheduler.enter(&mut || {
+            found = self.forward(&[token], observer).map(|()| {
+                self.final_norm(0, observer);
+                let (x, search) = (&self.scratch.normed, &mut self.search);
+                let found = head.argmax(model.vocabulary.head(), x, scheduler, search);
+                observer.done(Part::Head);
+                found
+            });
+        });
+        let found = found?;
+        self.position += 1;
+        let (row, effort) = found.ok_or(Error::NanLogits)?;
+        Ok(Greedy {
+            token: row as Token,
+            effort: Some(effort),
+        })
     }
 
     fn check(&self, tokens: &[Token]) -> Result<(), Error> {
@@ -281,15 +343,9 @@ impl<'m> Session<'m> {
         Ok(())
     }
 
-    /// Logits of the batch's token `t`.
-    fn head(&mut self, t: usize, observer: &mut dyn Observer) {
-        let Self {
-            model,
-            scheduler,
-            scratch,
-            logits,
-            ..
-        } = self;
+    /// What the head reads of the batch's token `t`, into `scratch.normed`.
+    fn final_norm(&mut self, t: usize, observer: &mut dyn Observer) {
+        let Self { model, scratch, .. } = self;
         let hidden = model.config().hidden_size;
         let eps = model.config().rms_norm_eps as f32;
         scratch.normed.resize(hidden);
@@ -300,6 +356,18 @@ impl<'m> Session<'m> {
             &mut scratch.normed,
         );
         observer.done(Part::Norm);
+    }
+
+    /// Logits of the batch's token `t`.
+    fn head(&mut self, t: usize, observer: &mut dyn Observer) {
+        self.final_norm(t, observer);
+        let Self {
+            model,
+            scheduler,
+            scratch,
+            logits,
+            ..
+        } = self;
         let (x, head) = (&scratch.normed, model.vocabulary.head());
         let bytes = head.bytes() / logits.len();
         let work = Work {

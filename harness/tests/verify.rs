@@ -43,6 +43,7 @@ fn everything_is_right() {
     let expected = [
         "dispatch",
         "golden",
+        "greedy",
         "identity",
         "isa",
         "kernel",

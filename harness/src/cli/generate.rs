@@ -1,12 +1,15 @@
 //! `bitgauge generate MODEL`: tokens, streamed.
 
-use bitgauge_engine::Token;
+use std::sync::Arc;
+
+use bitgauge_engine::head::Effort;
 use bitgauge_engine::kernels::Kernel;
-use bitgauge_engine::model::{Best, Dispatch, Model};
+use bitgauge_engine::model::{Best, Dispatch, Model, Vocabulary};
 use bitgauge_engine::sampler::{Sampler, Sampling};
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
-use clap::Args;
+use bitgauge_engine::{Error, Token};
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::output::Output;
@@ -48,6 +51,44 @@ pub struct Arguments {
     /// Run every product with this kernel
     #[arg(long, value_name = "NAME")]
     kernel: Option<String>,
+    /// How the likeliest token is found; the tokens are the same
+    #[arg(long, value_enum, default_value = "quantized")]
+    head: Head,
+}
+
+/// What greedy tokens are chosen from.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Head {
+    /// A copy of the output head in a few bits a weight, and the rows that it leaves in question
+    Quantized,
+    /// All logits
+    Exact,
+}
+
+/// What the quantised head read, a token on average.
+#[derive(Serialize)]
+struct HeadUse {
+    tokens: usize,
+    bits_per_weight: f64,
+    /// Rows read from each plane, four bits a weight first.
+    rows_read: Vec<f64>,
+    /// Logits computed from the original weights.
+    logits: f64,
+}
+
+impl HeadUse {
+    fn of(efforts: &[Effort], weights: usize) -> Option<Self> {
+        let mean = |of: &dyn Fn(&Effort) -> usize| {
+            efforts.iter().map(|e| of(e) as f64).sum::<f64>() / efforts.len() as f64
+        };
+        let planes = efforts.first()?.read.len();
+        Some(Self {
+            tokens: efforts.len(),
+            bits_per_weight: 8.0 * mean(&|e| e.bytes) / weights as f64,
+            rows_read: (0..planes).map(|plane| mean(&|e| e.read[plane])).collect(),
+            logits: mean(&|e| e.exact),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -59,6 +100,8 @@ struct Document {
     prompt_tokens: Vec<Token>,
     tokens: Vec<Token>,
     text: Option<String>,
+    /// `None` when no token was chosen by a quantised head.
+    head: Option<HeadUse>,
     /// `length`, `context` or `end token`.
     ended_by: &'static str,
 }
@@ -136,7 +179,12 @@ impl Job<'_> {
         })?;
         let limit = source.source().config().max_position_embeddings;
         let pool = Pool::new(threads)?;
-        let model = Model::load(source.source(), &*dispatch)?;
+        let greedy = arguments.temperature == 0.0;
+        let mut vocabulary = Vocabulary::load(source.source())?;
+        if greedy && arguments.head == Head::Quantized {
+            vocabulary = vocabulary.with_quantized_head();
+        }
+        let model = Model::with_vocabulary(source.source(), &*dispatch, Arc::new(vocabulary))?;
         selection::warn_of_fallbacks(&model);
         let capacity = prompt
             .len()
@@ -146,6 +194,15 @@ impl Job<'_> {
 
         let mut next = sampler.next(session.prefill(prompt)?)?;
         let (mut tokens, mut said) = (Vec::new(), String::new());
+        let mut efforts = Vec::new();
+        let mut follow = |token| -> Result<Token, Error> {
+            if !greedy {
+                return sampler.next(session.decode(token)?);
+            }
+            let next = session.decode_greedy(token)?;
+            efforts.extend(next.effort);
+            Ok(next.token)
+        };
         let ended_by = loop {
             if tokens.len() == arguments.max_tokens {
                 break "length";
@@ -157,11 +214,11 @@ impl Job<'_> {
             let piece = voice.say(next)?;
             output.text(&piece)?;
             said += &piece;
-            if session.position() == limit {
+            if prompt.len() + tokens.len() > limit {
                 break "context";
             }
             if tokens.len() < arguments.max_tokens {
-                next = sampler.next(session.decode(next)?)?;
+                next = follow(next)?;
             }
         };
         let rest = voice.end()?;
@@ -175,6 +232,10 @@ impl Job<'_> {
             prompt_tokens: prompt.to_vec(),
             tokens,
             text: voice.is_text().then_some(said),
+            head: HeadUse::of(
+                &efforts,
+                model.config().vocab_size * model.config().hidden_size,
+            ),
             ended_by,
         })?;
         Ok(Exit::Held)

@@ -3,6 +3,7 @@
 use bitgauge_engine::Error;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
+use bitgauge_engine::ops;
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::{Pool, Scheduler};
 
@@ -40,8 +41,15 @@ pub fn logits(
     Ok(rows)
 }
 
+/// The token that follows each of `tokens`, by the quantised head.
+fn greedy(model: &Model, scheduler: &dyn Scheduler, tokens: &[u32]) -> Result<Vec<u32>, Error> {
+    let mut session = Session::new(model, scheduler, tokens.len())?;
+    let next = |&token| Ok(session.decode_greedy(token)?.token);
+    tokens.iter().map(next).collect()
+}
+
 /// Judges `model`, packed for `kernel`, against `reference`: the logits of `tokens` in one piece,
-/// on one thread, by another kernel.
+/// on one thread, by another kernel. Its quantised head, if it has one, must choose the largest.
 pub fn judge(
     name: &str,
     model: &Model,
@@ -56,6 +64,20 @@ pub fn judge(
         let check = compare(id, reference, || {
             logits(model, *scheduler, tokens, tokens.len())
         });
+        book.record(check.kernel(kernel).threads(scheduler.threads()));
+
+        let id = format!("greedy/{name}/{label}");
+        let check = match guarded(|| greedy(model, *scheduler, tokens)) {
+            Ok(Ok(got)) => {
+                let largest = |row: &Vec<f32>| ops::argmax(row).map_or(u32::MAX, |n| n as u32);
+                let want: Vec<u32> = reference.iter().map(largest).collect();
+                let mut differences = Differences::default();
+                differences.add(&got, &want, |i| format!("the token after position {i}"));
+                differences.check(id)
+            }
+            Ok(Err(error)) => Check::broken(id, error),
+            Err(panic) => Check::broken(id, panic),
+        };
         book.record(check.kernel(kernel).threads(scheduler.threads()));
     }
     let one = match Pool::new(1) {

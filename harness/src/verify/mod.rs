@@ -216,7 +216,8 @@ pub fn judge_golden(
         source: Box::new(source),
     };
     let checkpoint = Checkpoint::open(&folder).map_err(|e| failed(e.into()))?;
-    let vocabulary = Arc::new(Vocabulary::load(&checkpoint).map_err(failed)?);
+    let vocabulary = Vocabulary::load(&checkpoint).map_err(failed)?;
+    let vocabulary = Arc::new(vocabulary.with_quantized_head());
     let load = |kernel: Kernel| {
         Model::with_vocabulary(&checkpoint, &kernel, vocabulary.clone()).map_err(failed)
     };

@@ -1,0 +1,187 @@
+//! A few bits of every weight of a matrix, and how much of it they leave.
+
+use rayon::prelude::*;
+
+use super::dot::{LINE, STREAMED, dot};
+use super::input::Input;
+use crate::aligned::Aligned;
+use crate::float::versions;
+use crate::prefetch;
+
+/// Bits of a word.
+const WORD: usize = u16::BITS as usize;
+/// Where few values are as large as the largest, a shorter step than the one that reaches it leaves
+/// less: it is shortened by this factor for as long as that helps.
+const SHORTER: f64 = 0.85;
+
+/// Each weight as a level times the step of its row. Levels are the `2^bits` numbers with fraction
+/// one half around 0, such as `-1.5, -0.5, 0.5, 1.5`; a code is its level's place.
+#[derive(Clone)]
+pub(super) struct Plane {
+    /// Bits a code: 4 or 2.
+    bits: usize,
+    /// Words of a row.
+    words: usize,
+    /// Row-major. Field `f` of word `i`, from bit `f * bits` on, is column `f * words + i`.
+    codes: Aligned,
+    rows: Vec<Row>,
+}
+
+/// What is known of a row's codes.
+#[derive(Clone, Copy, Default)]
+struct Row {
+    step: f32,
+    /// At least the norm of what is left of the row.
+    rest: f32,
+}
+
+/// Columns of a row of codes of `bits`, with its padding.
+pub(super) fn padded(cols: usize, bits: usize) -> usize {
+    cols.next_multiple_of(WORD / bits * LINE)
+}
+
+/// Where the codes of a row go.
+pub(super) struct Slot<'a> {
+    bits: usize,
+    codes: &'a mut [u16],
+    row: &'a mut Row,
+}
+
+impl Plane {
+    /// A plane whose rows are to be taken from the weights, all through [`Plane::slots`].
+    pub fn new(bits: usize, rows: usize, cols: usize) -> Self {
+        let words = padded(cols, bits) * bits / WORD;
+        Self {
+            bits,
+            words,
+            codes: Aligned::zeroed(rows * words * size_of::<u16>()),
+            rows: vec![Row::default(); rows],
+        }
+    }
+
+    /// A slot for each row.
+    pub fn slots(&mut self) -> impl IndexedParallelIterator<Item = Slot<'_>> {
+        let bits = self.bits;
+        let codes = self.codes.as_mut_slice();
+        let rows = codes.par_chunks_exact_mut(self.words).zip(&mut self.rows);
+        rows.map(move |(codes, row)| Slot { bits, codes, row })
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.codes.len() + size_of_val(&self.rows[..])
+    }
+
+    /// At least the norm of what it leaves of row `n`.
+    pub fn rest(&self, n: usize) -> f32 {
+        self.rows[n].rest
+    }
+
+    fn codes(&self, n: usize) -> &[u16] {
+        &self.codes.as_slice()[n * self.words..][..self.words]
+    }
+
+    /// Asks for row `n` before it is needed, unless rows are read one after the other and ask for
+    /// what follows themselves.
+    pub fn prefetch(&self, n: usize) {
+        if WORD / self.bits != STREAMED {
+            for line in self.codes(n).as_chunks::<LINE>().0 {
+                prefetch::ahead::<_, 0>(line);
+            }
+        }
+    }
+
+    /// The product of what it holds of row `n` with the integers of `input`, exact but for the
+    /// rounding of f64.
+    pub fn dot(&self, n: usize, input: &Input) -> f64 {
+        let codes = self.codes(n);
+        let sum = match self.bits {
+            4 => dot::<4>(codes, input.values()),
+            _ => dot::<8>(codes, input.values()),
+        };
+        let halves = 2 * i64::from(sum) - ((1 << self.bits) - 1) * input.sum();
+        f64::from(self.rows[n].step) * input.step() * (halves as f64 / 2.0)
+    }
+}
+
+impl Slot<'_> {
+    /// Takes a few bits of `values`, a row, and leaves the rest of them there.
+    pub fn take(self, values: &mut [f64]) {
+        // Levels lie within this many steps.
+        let reach = f64::from(1 << (self.bits - 1));
+        let largest = values.iter().fold(0f64, |m, v| m.max(v.abs()));
+        // A step of 0 takes nothing: what is left is never more than what was there.
+        let (mut best, mut least) = (0f32, squares_left(values, 0.0, reach));
+        let (mut step, mut before) = (largest / reach, f64::INFINITY);
+        loop {
+            let left = squares_left(values, f64::from(step as f32), reach);
+            if left < least {
+                (best, least) = (step as f32, left);
+            }
+            let shrinks = left < before;
+            if !shrinks {
+                break;
+            }
+            (step, before) = (step * SHORTER, left);
+        }
+        let step = f64::from(best);
+        let words = self.codes.len();
+        for (column, value) in values.iter_mut().enumerate() {
+            let level = level(*value, inverse(step), reach);
+            let code = (level + reach - 0.5) as u16;
+            self.codes[column % words] |= code << (self.bits * (column / words));
+            *value -= level * step;
+        }
+        *self.row = Row {
+            step: best,
+            rest: up(least.sqrt()),
+        };
+    }
+}
+
+/// The norm of `values`, rounded up.
+pub(super) fn norm(values: &[f64]) -> f32 {
+    up(squares_left(values, 0.0, 1.0).sqrt())
+}
+
+/// A float32 above `value`, also above one of which this is an f64 rounding.
+pub(super) fn up(value: f64) -> f32 {
+    (value as f32).next_up()
+}
+
+fn inverse(step: f64) -> f64 {
+    if step == 0.0 { 0.0 } else { step.recip() }
+}
+
+/// The level nearest to `value`, of those up to `reach - 0.5` steps.
+#[inline(always)]
+fn level(value: f64, inverse: f64, reach: f64) -> f64 {
+    /// Sums with it have no bits left for a fraction.
+    const MAGIC: f64 = 6_755_399_441_055_744.0;
+    let below = (value * inverse - 0.5).clamp(-reach, reach - 1.0);
+    ((below + MAGIC) - MAGIC) + 0.5
+}
+
+versions! {
+    /// The sum of squares of what levels of a step leave of `values`.
+    fn squares_left(values: &[f64], step: f64, reach: f64) -> f64 = squares_left_body
+}
+
+#[inline(always)]
+fn squares_left_body(values: &[f64], step: f64, reach: f64) -> f64 {
+    const LANES: usize = 16;
+    let inverse = inverse(step);
+    let square = |v: f64| {
+        let left = v - level(v, inverse, reach) * step;
+        left * left
+    };
+    let mut lanes = [0f64; LANES];
+    let (chunks, tail) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane += square(v);
+        }
+    }
+    let tail = tail.iter().map(|&v| square(v)).sum::<f64>();
+    lanes.iter().sum::<f64>() + tail
+}
