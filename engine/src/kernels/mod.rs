@@ -23,6 +23,8 @@ pub(crate) mod tiles_amx;
 mod tmac_avx2;
 mod tmac_avx512;
 mod tmac_scalar;
+#[cfg(target_arch = "x86_64")]
+mod token_tables_avx2;
 mod vbmi_avx512;
 mod vnni_avx512;
 

@@ -1,5 +1,5 @@
-//! Direct product in AMX tiles, for many tokens; few go the way of `vbmi-avx512`, whose packed
-//! weights these are.
+//! Direct product in AMX tiles, for several tokens; one goes the way of `vbmi-avx512`, whose
+//! packed weights these are.
 //!
 //! A tile register holds 16 rows of 64 bytes. `tdpbsud` takes 16 tokens x 64 columns of
 //! activations, as they lie in memory, and 16 rows x 64 columns of unpacked codes, four columns of
@@ -7,23 +7,50 @@
 //! 16 tokens x 16 rows of int32 sums in 16 cycles, eight times the pace of `vpdpbusd`.
 //!
 //! Two tiles of rows meet two tiles of tokens: four products for four loads. Codes of the next
-//! 320 columns are unpacked while those before are multiplied.
+//! 320 columns, or of the next rows, are unpacked between the products of those before.
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
 use super::vbmi_avx512::{FIELDS, bytes};
+use crate::aligned::Aligned;
+use crate::input::Quantized;
 use crate::isa::Isa;
 
 pub(super) const SPEC: Spec = Spec {
     name: "tiles-amx",
-    idea: "5 trits a byte; tokens in batches by AMX tiles of unpacked codes, few as vbmi-avx512",
+    idea: "5 trits a byte, unpacked to int8 AMX tiles that serve 32 tokens; one token as vbmi-avx512",
     isa: Isa::AmxInt8,
     bits_per_weight: 1.6,
     tile: ROWS,
     pack: |trits| lanes::pack(trits, bytes),
-    prepare: lanes::prepare::<FIELDS>,
+    prepare,
     rows,
 };
+
+/// Columns of a tile register.
+const WIDTH: usize = 64;
+
+/// Columns of activations that tiles take: whole registers.
+fn steps(cols: usize) -> usize {
+    (lanes::lines::<FIELDS>(cols) * FIELDS * 4).div_ceil(WIDTH)
+}
+
+/// For tiles: `[step][token][column of the step]`.
+fn prepare(quantized: &Quantized, tables: &mut Aligned) {
+    let tokens = quantized.tokens();
+    if tokens == 1 {
+        return lanes::prepare::<FIELDS>(quantized, tables);
+    }
+    let steps = steps(quantized.cols());
+    tables.reserve(steps * tokens * WIDTH);
+    let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<WIDTH>();
+    for t in 0..tokens {
+        let (columns, _) = quantized.padded(t).as_chunks::<WIDTH>();
+        for (to, from) in table[t..].iter_mut().step_by(tokens).zip(&columns[..steps]) {
+            *to = *from;
+        }
+    }
+}
 
 #[cfg(not(target_arch = "x86_64"))]
 use super::absent::rows;
@@ -42,15 +69,12 @@ mod x86 {
     use super::super::vbmi_avx512::FiveTrits;
     use super::lanes::{LINE, Unpack};
     use super::*;
+    use crate::prefetch;
 
     /// Rows of a tile register: tokens, or quads of columns.
     const HEIGHT: usize = 16;
-    /// Columns of a tile register.
-    const WIDTH: usize = 64;
     /// Tokens that meet the weights at once.
     const TOKENS: usize = 2 * HEIGHT;
-    /// Tokens below which the other way is faster.
-    const MIN_TOKENS: usize = 6;
     /// Lines of a block: they unpack to whole tile registers.
     const LINES: usize = HEIGHT;
     /// Columns of a block.
@@ -82,15 +106,16 @@ mod x86 {
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub(super) unsafe fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
         let tokens = op.quantized.tokens();
-        let mut first = 0;
-        while tokens - first >= MIN_TOKENS {
-            let some = first..tokens.min(first + TOKENS);
-            first = some.end;
-            // SAFETY: this function's own features.
-            unsafe { batch(op, range.clone(), some, out) };
-        }
         // SAFETY: this function's own features.
-        unsafe { lanes::rows::<FiveTrits, FIELDS>(op, range, first, out) }
+        unsafe {
+            if tokens == 1 {
+                return lanes::rows::<FiveTrits, FIELDS>(op, range, 0, out);
+            }
+            for first in (0..tokens).step_by(TOKENS) {
+                let some = first..tokens.min(first + TOKENS);
+                batch(op, range.clone(), some, out);
+            }
+        }
     }
 
     /// The sums of some tokens, at most [`TOKENS`].
@@ -101,45 +126,60 @@ mod x86 {
     unsafe fn batch(op: &Operands<'_>, range: Range<usize>, some: Range<usize>, out: &mut [i32]) {
         let tokens = op.quantized.tokens();
         let lines = lanes::lines::<FIELDS>(op.cols);
-        let steps = (lines * FIELDS).div_ceil(HEIGHT);
-        // Beyond the columns are zeros, so that it does not matter what codes they meet.
-        assert!(steps * WIDTH <= op.quantized.stride());
+        let steps = steps(op.cols);
+        let blocks = steps.div_ceil(STEPS);
+        let (activations, _) = op.tables.as_slice::<i8>().as_chunks::<WIDTH>();
+        let activations = &activations[..steps * tokens];
         let rows_of_tiles = [some.len().min(HEIGHT), some.len().saturating_sub(HEIGHT)];
-        // A second half without tokens repeats the first, and is not read.
+        // A second half without tokens repeats the first.
         let second = if rows_of_tiles[1] > 0 { HEIGHT } else { 0 };
-        let activations = [0, second].map(|t| op.quantized.padded(some.start + t).as_ptr());
-        let stride = op.quantized.stride();
 
         let (weights, _) = op.weights.as_chunks::<LINE>();
         let tiles = op.rows.div_ceil(ROWS);
-        let mut codes = [Codes([[[0; LINE]; LINES * FIELDS]; 2]); 2];
+        let none = Codes([[[0; LINE]; LINES * FIELDS]; 2]);
+        let mut codes = (none, none);
+        let pair = |row: usize| {
+            let tile = row / ROWS;
+            [tile, tile + 1].map(|tile| &weights[tile.min(tiles - 1) * lines..][..lines])
+        };
         let mut sums = Sums([[0; 2 * ROWS]; TOKENS]);
         // SAFETY: the caller vouches for the features. Tiles of tokens have no more rows than
-        // there are tokens, and a step's columns lie within the stride (checked above).
+        // there are tokens, so that `activations` (checked above) holds what they load.
         unsafe {
             let unpack = FiveTrits::new();
             configure(rows_of_tiles);
+            let mut codes = [&mut codes.0, &mut codes.1];
+            for share in 0..STEPS {
+                fill(unpack, pair(range.start), 0, share, codes[1]);
+            }
             for (first, out) in range
                 .step_by(2 * ROWS)
                 .zip(out.chunks_mut(2 * ROWS * tokens))
             {
-                let tile = first / ROWS;
-                let pair =
-                    [tile, (tile + 1).min(tiles - 1)].map(|t| &weights[t * lines..][..lines]);
                 asm!(
                     "tilezero tmm0",
                     "tilezero tmm1",
                     "tilezero tmm2",
                     "tilezero tmm3"
                 );
-                for share in 0..STEPS {
-                    fill(unpack, pair, 0, share, &mut codes[0]);
-                }
-                for step in 0..steps {
-                    let (block, share) = (step / STEPS, step % STEPS);
-                    let [a, b] = activations.map(|a| a.add(step * WIDTH));
-                    multiply([a, b], stride, &codes[block % 2], share);
-                    fill(unpack, pair, block + 1, share, &mut codes[(block + 1) % 2]);
+                for block in 0..blocks {
+                    codes.swap(0, 1);
+                    let [now, next] = &mut codes;
+                    let (tiles, follows) = match block + 1 {
+                        follows if follows < blocks => (pair(first), follows),
+                        _ => (pair(first + 2 * ROWS), 0),
+                    };
+                    for share in 0..STEPS {
+                        let step = block * STEPS + share;
+                        // Lines that a last block lacks leave codes behind that no step takes,
+                        // or that meet the zeros beyond the columns.
+                        if step < steps {
+                            let a = &activations[step * tokens + some.start];
+                            let b = &activations[step * tokens + some.start + second];
+                            multiply([a, b], now, share);
+                        }
+                        fill(unpack, tiles, follows, share, next);
+                    }
                 }
                 store(&mut sums);
                 let halves = out.chunks_mut(ROWS * tokens).enumerate();
@@ -186,6 +226,7 @@ mod x86 {
                     break;
                 };
                 let quads = &mut codes[i * FIELDS..][..FIELDS];
+                prefetch::in_two_steps(line.as_ptr());
                 // SAFETY: the caller vouches for the features; a line and a quad of codes are as
                 // long as a register.
                 unsafe {
@@ -202,22 +243,21 @@ mod x86 {
 
     /// Adds the products of 64 columns: four tiles of sums.
     #[inline(always)]
-    unsafe fn multiply(tokens: [*const i8; 2], stride: usize, codes: &Codes, share: usize) {
+    unsafe fn multiply(tokens: [*const [i8; WIDTH]; 2], codes: &Codes, share: usize) {
         let [first, second] = codes.0.each_ref().map(|codes| &codes[share * HEIGHT]);
         // SAFETY: the caller vouches for AMX and for `tokens`; codes of a share fill a tile.
         unsafe {
             asm!(
-                "tileloadd tmm4, [{a} + {stride}*1]",
+                "tileloadd tmm4, [{a} + {line}*1]",
                 "tileloadd tmm6, [{first} + {line}*1]",
                 "tdpbsud tmm0, tmm4, tmm6",
                 "tileloadd tmm7, [{second} + {line}*1]",
                 "tdpbsud tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{b} + {stride}*1]",
+                "tileloadd tmm5, [{b} + {line}*1]",
                 "tdpbsud tmm2, tmm5, tmm6",
                 "tdpbsud tmm3, tmm5, tmm7",
                 a = in(reg) tokens[0],
                 b = in(reg) tokens[1],
-                stride = in(reg) stride,
                 first = in(reg) first,
                 second = in(reg) second,
                 line = in(reg) LINE,
