@@ -20,16 +20,19 @@ pub enum Isa {
     Avx512Vnni,
     /// [`Isa::Avx512Vnni`] with byte permutations.
     Avx512Vbmi,
+    /// [`Isa::Avx512Vbmi`] with int8 tiles (AMX), which the operating system has to grant.
+    AmxInt8,
 }
 
 impl Isa {
     /// Every level, lowest first.
-    pub const ALL: [Isa; 5] = [
+    pub const ALL: [Isa; 6] = [
         Isa::Portable,
         Isa::Avx2,
         Isa::Avx512,
         Isa::Avx512Vnni,
         Isa::Avx512Vbmi,
+        Isa::AmxInt8,
     ];
 
     /// The name used on the command line and in `BITGAUGE_ISA`.
@@ -40,10 +43,11 @@ impl Isa {
             Isa::Avx512 => "avx512",
             Isa::Avx512Vnni => "avx512-vnni",
             Isa::Avx512Vbmi => "avx512-vbmi",
+            Isa::AmxInt8 => "amx-int8",
         }
     }
 
-    /// The CPU features of this level, as `rustc` and `/proc/cpuinfo` spell them.
+    /// The CPU features of this level, as `rustc` spells them.
     pub fn features(self) -> &'static [&'static str] {
         match self {
             Isa::Portable => &[],
@@ -57,6 +61,16 @@ impl Isa {
                 "avx512vl",
                 "avx512vnni",
                 "avx512vbmi",
+            ],
+            Isa::AmxInt8 => &[
+                "avx2",
+                "avx512f",
+                "avx512bw",
+                "avx512vl",
+                "avx512vnni",
+                "avx512vbmi",
+                "amx-tile",
+                "amx-int8",
             ],
         }
     }
@@ -111,7 +125,7 @@ impl fmt::Display for Isa {
 /// A level's name that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no instruction-set level; known: portable, avx2, avx512, avx512-vnni, avx512-vbmi"
+    "`{0}` is no instruction-set level; known: portable, avx2, avx512, avx512-vnni, avx512-vbmi, amx-int8"
 )]
 pub struct UnknownIsa(String);
 
@@ -162,6 +176,10 @@ fn detected(feature: &str) -> bool {
         "avx512vl" => is_x86_feature_detected!("avx512vl"),
         "avx512vnni" => is_x86_feature_detected!("avx512vnni"),
         "avx512vbmi" => is_x86_feature_detected!("avx512vbmi"),
+        "amx-tile" | "amx-int8" => {
+            static GRANTED: OnceLock<bool> = OnceLock::new();
+            *GRANTED.get_or_init(crate::kernels::tiles_amx::granted)
+        }
         _ => false,
     }
 }

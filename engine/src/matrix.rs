@@ -9,9 +9,9 @@ use crate::kernels::{Kernel, Operands};
 use crate::threads::{Scheduler, Work};
 use crate::trits::Trits;
 
-/// Sums that are formed before they are scaled and written out: enough rows a call for kernels
-/// that walk their tables once for several rows, and few enough to stay in the caches.
-const BLOCK: usize = 16 << 10;
+/// Sums that are formed before they are scaled and written out: rows enough a call for kernels
+/// that make tables for all of them (4096 at 32 tokens), few enough for the second-level cache.
+const BLOCK: usize = 128 << 10;
 
 /// Turns the sums of a range of rows into floats: `(rows, sums, out)`, `sums` and `out` as
 /// [`Matrix::sums`] has them.

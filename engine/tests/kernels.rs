@@ -138,6 +138,32 @@ fn saturated_sums_do_not_overflow() {
     }
 }
 
+/// Batches around those that kernels take at once, on rows enough for tables to be worth it.
+#[test]
+fn batches_of_many_tokens_on_many_rows() {
+    let (rows, cols) = (529, 260);
+    let mut random = Random(0x5eed_0f00_d5ee_d123);
+    let w = trits(rows, cols, |_, _| random.trit());
+    for kernel in kernels::available() {
+        for tokens in [15, 16, 17, 23, 24, 31, 32, 33, 57] {
+            let q: Vec<i8> = (0..tokens * cols).map(|_| random.int8()).collect();
+            check(kernel, &w, &q, "many tokens");
+        }
+    }
+}
+
+#[test]
+fn saturated_sums_of_many_tokens_do_not_overflow() {
+    for kernel in kernels::available() {
+        for cols in [256, 1031] {
+            for (weight, activation) in [(1, 127), (-1, 127), (1, -128), (-1, -128), (1, -127)] {
+                let w = trits(513, cols, |_, _| weight);
+                check(kernel, &w, &vec![activation; 32 * cols], "saturated");
+            }
+        }
+    }
+}
+
 /// Sums kept in parts or in narrow lanes overflow at values of their own, not only at the largest.
 #[test]
 fn equal_activations_of_any_value_do_not_overflow() {

@@ -7,9 +7,10 @@ use std::arch::x86_64::*;
 use std::array;
 use std::ops::Range;
 
-use super::naive::no_tables;
+use super::token_tables_avx2::{self as token_tables, GROUPS, Quad};
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
+use crate::input::Quantized;
 use crate::isa::Isa;
 use crate::prefetch;
 use crate::trits::Trits;
@@ -21,7 +22,7 @@ pub(super) const SPEC: Spec = Spec {
     bits_per_weight: 2.0,
     tile: TILE,
     pack,
-    prepare: no_tables,
+    prepare,
     rows,
 };
 
@@ -38,6 +39,9 @@ const FLUSH: usize = 8;
 const BATCH: usize = 4;
 /// Tiles that a batch of tokens walks before the next batch does: their weights stay in L2.
 const TILES: usize = 8;
+
+/// Passes of tables over tokens in a step.
+const PASSES: usize = LANES / GROUPS;
 
 type Vector = [u8; LANES];
 /// A step of a tile: a vector for each row. Bits 2p and 2p+1 of byte i are the code of column 32p + i.
@@ -67,6 +71,20 @@ fn pack(trits: &Trits) -> Aligned {
     packed
 }
 
+/// For tables over tokens: the columns that share a byte, `[byte of the step][token]`.
+fn prepare(quantized: &Quantized, tables: &mut Aligned) {
+    let (tokens, steps) = (quantized.tokens(), steps(quantized.cols()));
+    tables.reserve(steps * STEP * tokens);
+    let quads = tables.as_mut_slice::<Quad>();
+    for t in 0..tokens {
+        let all = quantized.padded(t).as_chunks::<STEP>().0.iter().take(steps);
+        let bytes = all.flat_map(|q| (0..LANES).map(|i| array::from_fn(|p| q[p * LANES + i])));
+        for (to, quad) in quads[t..].iter_mut().step_by(tokens).zip(bytes) {
+            *to = quad;
+        }
+    }
+}
+
 #[target_feature(enable = "avx2")]
 fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
     let steps = steps(op.cols);
@@ -74,13 +92,30 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
     let tiles = &op.weights[range.start / TILE * steps * size_of::<Step>()..]
         [..range.len().div_ceil(TILE) * steps * size_of::<Step>()];
     let tiles: &[Step] = bytemuck::cast_slice(tiles);
+    let served = token_tables::tokens_served(range.len(), tokens);
+    if served > 0 {
+        let quads = &op.tables.as_slice::<Quad>()[..steps * LANES * tokens];
+        let words: &[[[u32; PASSES]; TILE]] = bytemuck::cast_slice(tiles);
+        let codes = |row: usize, pass: usize| {
+            let step = &words[(row - range.start) / TILE * steps + pass / PASSES];
+            let at = pass % PASSES;
+            if at == PASSES - 1 {
+                prefetch::ahead::<_, { size_of::<Step>() }>(step);
+            }
+            [step[0][at], step[1][at], step[2][at], step[3][at]]
+        };
+        for t in (0..served).step_by(token_tables::TOKENS) {
+            let some = t..served.min(t + token_tables::TOKENS);
+            token_tables::sums(op, quads, codes, range.clone(), some, out);
+        }
+    }
     let activations = |t| -> &[[i8; STEP]] { &op.quantized.padded(t).as_chunks().0[..steps] };
 
     let groups = tiles
         .chunks(TILES * steps)
         .zip(out.chunks_mut(TILES * TILE * tokens));
     for (tiles, out) in groups {
-        let mut t = 0;
+        let mut t = served;
         while t < tokens {
             let tiles = tiles.chunks_exact(steps).zip(out.chunks_mut(TILE * tokens));
             if tokens - t < BATCH {

@@ -18,10 +18,13 @@ mod lanes_avx512;
 #[cfg(target_arch = "x86_64")]
 mod maddubs_avx2;
 mod naive;
+pub(crate) mod tiles_amx;
 #[cfg(target_arch = "x86_64")]
 mod tmac_avx2;
 mod tmac_avx512;
 mod tmac_scalar;
+#[cfg(target_arch = "x86_64")]
+mod token_tables_avx2;
 mod vbmi_avx512;
 mod vnni_avx512;
 
@@ -36,6 +39,7 @@ pub static TABLE: &[Spec] = &[
     tmac_avx512::SPEC,
     vnni_avx512::SPEC,
     vbmi_avx512::SPEC,
+    tiles_amx::SPEC,
 ];
 
 /// What one call of a kernel reads.

@@ -13,7 +13,7 @@ use super::lanes_avx512::{self as lanes, ROWS};
 use crate::isa::Isa;
 
 /// Columns in a byte.
-const FIELDS: usize = 5;
+pub(super) const FIELDS: usize = 5;
 
 pub(super) const SPEC: Spec = Spec {
     name: "vbmi-avx512",
@@ -30,12 +30,14 @@ pub(super) const SPEC: Spec = Spec {
 const SPAN: u32 = 28;
 
 /// Four bytes at once, of four codes in each word.
-fn bytes([a, b, c, d, e]: [u32; FIELDS]) -> u32 {
+pub(super) fn bytes([a, b, c, d, e]: [u32; FIELDS]) -> u32 {
     SPAN * (a + 3 * b) + (c + 3 * d + 9 * e)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 use super::absent::rows;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::FiveTrits;
 #[cfg(target_arch = "x86_64")]
 use x86::rows;
 
@@ -73,7 +75,7 @@ mod x86 {
     };
 
     #[derive(Clone, Copy)]
-    struct FiveTrits {
+    pub(in super::super) struct FiveTrits {
         high: __m512i,
         low: __m512i,
         masks: [__m512i; 4],
@@ -122,6 +124,6 @@ mod x86 {
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub(super) unsafe fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
         // SAFETY: this function's own features.
-        unsafe { lanes::rows::<FiveTrits, FIELDS>(op, range, out) }
+        unsafe { lanes::rows::<FiveTrits, FIELDS>(op, range, 0, out) }
     }
 }
