@@ -111,8 +111,8 @@ impl CommandLine<'_> {
     }
 
     fn answer(&self) -> Answer {
-        let none = Answer::Integers(Vec::new());
-        self.output.map_or(none, Digest::as_answer)
+        let same = Answer::Integers(vec![0]);
+        self.output.map_or(same, Digest::as_answer)
     }
 }
 

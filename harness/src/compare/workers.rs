@@ -263,7 +263,7 @@ impl Fleet<'_> {
                 }
             };
             field.open[next].trial.spend(begin.elapsed());
-            let broken = with_current_thread_on(cpu, || {
+            let broken = with_current_thread_on(cpu.as_slice(), || {
                 for at in left.by_ref() {
                     field.go_on(&field.open[at].case, watch)?;
                     if !self.place(&mut field.open[at], &mut workers, pairing) {

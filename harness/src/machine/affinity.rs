@@ -32,26 +32,32 @@ pub(super) fn parse_list(list: &str) -> Option<Vec<usize>> {
 /// Holds the calling thread to one logical processor. False where that is not possible; the
 /// thread then stays as it was.
 pub fn pin_current_thread(cpu: usize) -> bool {
+    hold_current_thread(&[cpu])
+}
+
+fn hold_current_thread(cpus: &[usize]) -> bool {
     #[cfg(target_os = "linux")]
     {
         use rustix::thread::{CpuSet, sched_setaffinity};
-        if cpu >= CpuSet::MAX_CPU {
-            return false;
-        }
         let mut set = CpuSet::new();
-        set.set(cpu);
+        for &cpu in cpus {
+            if cpu >= CpuSet::MAX_CPU {
+                return false;
+            }
+            set.set(cpu);
+        }
         sched_setaffinity(None, &set).is_ok()
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = cpu;
+        let _ = cpus;
         false
     }
 }
 
-/// Runs `body` with the calling thread held to `cpu`, where that is possible, and lets the thread
-/// go where it could go before.
-pub fn with_current_thread_on<R>(cpu: Option<usize>, body: impl FnOnce() -> R) -> R {
+/// Runs `body` with the calling thread held to `cpus`, where that is possible, and lets the thread
+/// go where it could go before. Threads that `body` starts stay held. No processors mean all.
+pub fn with_current_thread_on<R>(cpus: &[usize], body: impl FnOnce() -> R) -> R {
     #[cfg(target_os = "linux")]
     {
         use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -63,15 +69,18 @@ pub fn with_current_thread_on<R>(cpu: Option<usize>, body: impl FnOnce() -> R) -
                 let _ = sched_setaffinity(None, &self.0);
             }
         }
+        if cpus.is_empty() {
+            return body();
+        }
         let before = sched_getaffinity(None).ok().map(Restore);
-        if let (Some(cpu), Some(_)) = (cpu, &before) {
-            pin_current_thread(cpu);
+        if before.is_some() {
+            hold_current_thread(cpus);
         }
         body()
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = cpu;
+        let _ = cpus;
         body()
     }
 }
@@ -104,7 +113,7 @@ mod tests {
         let last = *all.as_ref().unwrap().last().unwrap();
         std::thread::spawn(move || {
             assert_eq!(
-                with_current_thread_on(Some(last), allowed_cpus),
+                with_current_thread_on(&[last], allowed_cpus),
                 Some(vec![last])
             );
             assert_eq!(allowed_cpus(), all);

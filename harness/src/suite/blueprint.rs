@@ -13,6 +13,7 @@ use super::operation;
 use super::placed::Placed;
 use super::placement::Placement;
 use super::product::ProductPlan;
+use super::seats;
 use super::slowed::Slowed;
 use super::{Body, Refusal, SuiteCase, SuiteError, hold};
 use crate::measure::{Answer, Digest, Tolerance, Verified};
@@ -198,7 +199,7 @@ impl Blueprint {
     }
 
     fn at(&self, placement: &mut Placement) -> Result<Placed, Refusal> {
-        let pool = Pool::new(self.id.threads())?;
+        let (pool, seat) = seats::pool(self.id.threads())?;
         let scheduler: Arc<dyn Scheduler> = match self.repeated {
             None => Arc::new(pool),
             Some(share) => Arc::new(Slowed::new(pool, share)),
@@ -210,6 +211,7 @@ impl Blueprint {
         Ok(Placed::new(
             self.id.clone(),
             bodies,
+            seat,
             placement.take_padding(),
         ))
     }

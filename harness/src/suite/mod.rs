@@ -20,6 +20,7 @@ mod operation;
 mod placed;
 mod placement;
 mod product;
+mod seats;
 mod server;
 mod slowed;
 #[cfg(test)]
