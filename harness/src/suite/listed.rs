@@ -3,7 +3,7 @@
 use bitgauge_engine::isa::Isa;
 use bitgauge_engine::kernels::{Kernel, available};
 
-use super::id::{CaseId, SHAPES};
+use super::id::{CUT, CaseId, SHAPES};
 
 /// Decoding at two widths and prefill at a third, with as many rows as a kernel multiplies in some
 /// 20 us to 0.5 ms: for portable kernels and for those in vectors. What a case works on stays well
@@ -16,7 +16,7 @@ const SMALL: [[&str; 3]; 2] = [
 
 /// What the fastest kernel multiplies for 32 tokens: parts of the products of 2b4t, of which a whole
 /// one would take longer than a slice should.
-const PREFILL: [&str; 2] = ["1728x2560", "640x6912"];
+const PREFILL: [&str; 2] = ["512x2560", "192x6912"];
 
 /// Operations on one thread, as one token needs them, or a part of it.
 const OPERATIONS: [&str; 6] = [
@@ -31,8 +31,9 @@ const OPERATIONS: [&str; 6] = [
 /// Operations on one thread and on all.
 const SPREAD: [&str; 3] = ["head/1000x2560", "attention/1x64", "attention/4x32"];
 
-/// Whole models, on one thread and on all.
-const MODELS: [&str; 3] = ["token/tiny", "token/2b4t-quarter", "prompt/2b4t-quarter"];
+/// Whole tokens, on one thread and on all. A prompt takes as long as ten tokens, and so is read on
+/// one thread only.
+const TOKENS: [&str; 2] = ["tiny", CUT];
 
 /// The cases of a gate, on one thread and on `threads_available`: every kernel that can run here
 /// on two small products in both phases, the fastest on those of 2b4t, the operations between
@@ -46,6 +47,7 @@ pub fn default_suite(threads_available: usize) -> Vec<CaseId> {
         ids.extend(SMALL[usize::from(vectors)].map(|product| format!("{product}/{name}/1t")));
     }
     ids.extend(OPERATIONS.map(|operation| format!("op/{operation}/1t")));
+    ids.push(format!("prompt/{CUT}/best/1t"));
     let mut counts = vec![1, threads_available.max(1)];
     counts.dedup();
     for threads in counts {
@@ -53,7 +55,7 @@ pub fn default_suite(threads_available: usize) -> Vec<CaseId> {
         ids.extend(SHAPES.map(|(shape, ..)| format!("decode/{shape}/{name}/{threads}t")));
         ids.extend(PREFILL.map(|shape| format!("prefill/{shape}/{name}/{threads}t")));
         ids.extend(SPREAD.map(|operation| format!("op/{operation}/{threads}t")));
-        ids.extend(MODELS.map(|work| format!("{work}/best/{threads}t")));
+        ids.extend(TOKENS.map(|model| format!("token/{model}/best/{threads}t")));
     }
     // Every one of them parses: a test reads the whole list.
     let mut ids: Vec<CaseId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
@@ -70,12 +72,12 @@ mod tests {
 
     #[test]
     fn it_has_enough_cases_and_none_twice() {
-        for (threads, others) in [(1, 12), (2, 24), (8, 24)] {
+        for (threads, others) in [(1, 11), (2, 22), (8, 22)] {
             let suite = default_suite(threads);
             let kernels = available().count() - 1;
             assert_eq!(
                 suite.len(),
-                3 * kernels + 6 + others,
+                3 * kernels + 7 + others,
                 "on {threads} threads"
             );
             // An AVX2 machine runs three kernels besides its fastest.
