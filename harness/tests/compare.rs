@@ -263,3 +263,39 @@ fn counters_are_counted_or_unavailable_and_never_left_out() {
     let (_, without) = compare(&["naive", "naive", "--shape", "64x256"]);
     assert!(without.get("counters").is_none());
 }
+
+/// Ctrl-C ends the measuring, not the report: two command lines that sleep can't be settled so soon.
+#[cfg(unix)]
+#[test]
+fn what_was_measured_before_a_signal_is_told() {
+    use std::io::Read;
+    use std::process::Stdio;
+    use std::time::{Duration, Instant};
+
+    let arguments = ["compare", "--json", "--command", "sleep 0.05", "sleep 0.05"];
+    let mut running = bitgauge(arguments)
+        .args(["--max-time", "60"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The fewest placements for a verdict take 9 x 4 x 50 ms.
+    std::thread::sleep(Duration::from_secs(1));
+    let begin = Instant::now();
+    let kill = std::process::Command::new("kill")
+        .args(["-INT", &running.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
+    let mut text = String::new();
+    running
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(4));
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(verdict(&document), "unclear");
+    assert!(document["cases"][0]["blocks"].as_u64().unwrap() > 0);
+}

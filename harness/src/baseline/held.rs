@@ -245,7 +245,7 @@ impl Gate<'_> {
             }
             let spent = || NotPlaced {
                 exit: Exit::CouldNotRun,
-                why: "the time was spent before its first placement".to_owned(),
+                why: "it ended before the first placement of this case".to_owned(),
             };
             if let Some(failed) = open.failed.or_else(|| unplaced.then(spent)) {
                 let failed = not_checked(&open.stored.id, failed);

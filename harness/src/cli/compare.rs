@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum};
@@ -9,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::judging::Judging;
 use super::output::Output;
 use super::progress::Progress;
+use super::stop;
 use super::verdict_table;
 use crate::calibration::{Margin, Route};
 use crate::compare::commands::{self, Settings};
@@ -210,6 +212,7 @@ pub fn watched<R>(
 ) -> R {
     let progress = Progress::new();
     progress.stage(title, 0);
+    let stop = stop::asked_for();
     let result = body(&mut |standing: &Standing<'_>| {
         progress.detail(&format!(
             "{} of {} cases settled, at most {:.0} s left: {}",
@@ -218,9 +221,15 @@ pub fn watched<R>(
             max_time.saturating_sub(standing.elapsed).as_secs_f64(),
             standing.case,
         ));
-        ControlFlow::Continue(())
+        match stop.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     });
     progress.finish();
+    if stop.load(Ordering::Relaxed) {
+        eprintln!("stopped by a signal: what was measured until then follows");
+    }
     result
 }
 

@@ -17,6 +17,7 @@ mod run;
 mod scaling;
 pub mod selection;
 mod selftest;
+mod stop;
 mod summaries;
 mod verdict_table;
 mod verify;

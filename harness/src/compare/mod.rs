@@ -158,7 +158,7 @@ impl Field {
                 Some(failed) => outcome.not_checked.push(failed),
                 None if unmeasured => outcome.not_checked.push(NotChecked {
                     case: open.case.clone(),
-                    why: "the time was spent before its first placement".to_owned(),
+                    why: "it ended before the first placement of this case".to_owned(),
                     exit: Exit::CouldNotRun as u8,
                 }),
                 None => {}
