@@ -147,15 +147,17 @@ fn describe(reader: &mut Reader<'_>, path: &Path) -> Result<Described, Checkpoin
 /// Checks that the tensors lie in the file one after another, each on the next multiple of the
 /// alignment, as ggml demands too.
 fn place(
-    mut described: Vec<Described>,
+    described: Vec<Described>,
     file: &[u8],
     path: &Path,
     data: usize,
     alignment: usize,
 ) -> Result<BTreeMap<String, Entry>, CheckpointError> {
     let mut names = HashSet::new();
-    for tensor in &described {
-        if !names.insert(tensor.name.as_str()) {
+    let mut tensors = BTreeMap::new();
+    let mut placed = Vec::new();
+    for tensor in described {
+        if !names.insert(tensor.name.clone()) {
             let (found, right) = ("a second tensor of this name", "each name once");
             return Err(bad_entry(
                 path,
@@ -165,22 +167,20 @@ fn place(
                 right.into(),
             ));
         }
-    }
-    described.sort_by_key(|tensor| (tensor.offset, tensor.size));
-    let mut tensors = BTreeMap::new();
-    let mut next = data;
-    for tensor in described {
-        let bad = |found: String, right: String| {
-            Err(bad_entry(path, &tensor.name, tensor.at, found, right))
-        };
         let start = usize::try_from(tensor.offset).ok();
         let start = start.and_then(|offset| data.checked_add(offset));
         let end = start.and_then(|start| start.checked_add(tensor.size));
         let (Some(start), Some(end)) = (start, end.filter(|&end| end <= file.len())) else {
             let found = format!("{} bytes at {} of the data", tensor.size, tensor.offset);
             let left = file.len().saturating_sub(data);
-            return bad(found, format!("a place within the {left} bytes of data"));
+            let right = format!("a place within the {left} bytes of data");
+            return Err(bad_entry(path, &tensor.name, tensor.at, found, right));
         };
+        placed.push((start..end, tensor));
+    }
+    placed.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
+    let mut next = data;
+    for (Range { start, end }, tensor) in placed {
         if start != next {
             let kind = if start < next {
                 "overlaps the tensor before"
@@ -188,7 +188,8 @@ fn place(
                 "leaves a gap"
             };
             let found = format!("its data starts at byte {start} and {kind}");
-            return bad(found, format!("data from byte {next} on"));
+            let right = format!("data from byte {next} on");
+            return Err(bad_entry(path, &tensor.name, tensor.at, found, right));
         }
         next = align(end, alignment);
         let entry = Entry {
