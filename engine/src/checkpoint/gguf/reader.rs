@@ -149,7 +149,9 @@ impl<'a> Reader<'a> {
                     self.value_of(kind, start, key, depth + 1)?;
                 }
             }
-            0..=12 => drop(self.skip(start, count * least, key)?),
+            0..=12 => {
+                self.skip(start, count * least, key)?;
+            }
             other => {
                 let found = format!("{key} has elements of the type {other}");
                 return Err(self.fault(start, found, "a type from 0 (u8) to 12 (f64)"));

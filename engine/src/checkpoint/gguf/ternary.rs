@@ -128,7 +128,7 @@ fn tq1_0(block: &[u8; 54]) -> [i8; 256] {
 /// `byte / 256`: multiplying by 3 moves the next digit in front of the point.
 fn digit(byte: u8, n: usize) -> i8 {
     let fraction = (0..n).fold(byte, |byte, _| byte.wrapping_mul(3));
-    (u16::from(fraction) * 3 >> 8) as i8
+    ((u16::from(fraction) * 3) >> 8) as i8
 }
 
 /// 64 bytes of four codes and the scale. Byte `32 * h + b` has values `128 * h + b`, and those 32,
