@@ -13,6 +13,7 @@
 mod config;
 mod error;
 mod file;
+mod gguf;
 mod header;
 mod index;
 mod json;
@@ -28,6 +29,7 @@ pub use safetensors::Dtype;
 
 pub use self::config::{Config, LinearClass, QuantizationMode};
 pub use self::error::{CheckpointError, ConfigError};
+pub use self::gguf::Gguf;
 pub use self::names::{Linear, Norm};
 pub use self::values::{Floats, InvalidAt, quantize_weights, unpack_trits};
 

@@ -3,6 +3,7 @@
 mod content;
 mod folder;
 mod fuzz;
+mod gguf;
 mod reject;
 mod shards;
 mod synthetic;

@@ -20,7 +20,7 @@ use crate::model_source::ModelSource;
 /// Arguments of `bitgauge generate`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A checkpoint folder, or the name of a synthetic shape
+    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
     model: String,
     /// Text to continue; needs a tokenizer.json beside the model
     #[arg(long, value_name = "TEXT", required_unless_present = "tokens")]
@@ -286,15 +286,17 @@ mod text {
     }
 
     pub(super) fn run(job: &Job<'_>, prompt: &str) -> Result<Exit, Failure> {
-        match job.source {
-            ModelSource::Folder(_, path) => {
-                let tokenizer = Tokenizer::open(path)?;
-                let prompt = tokenizer.encode(prompt)?;
-                job.run(&prompt, &mut Text(Some(tokenizer.stream())))
+        let folder = match job.source {
+            ModelSource::Folder(_, path) => path,
+            ModelSource::Gguf(_, path) => path.parent().unwrap_or(path),
+            ModelSource::Synthetic(_, name) => {
+                return Err(Failure::could_not_run(format!(
+                    "--prompt: the synthetic shape `{name}` has no tokenizer; give --tokens ID,ID,..."
+                )));
             }
-            ModelSource::Synthetic(_, name) => Err(Failure::could_not_run(format!(
-                "--prompt: the synthetic shape `{name}` has no tokenizer; give --tokens ID,ID,..."
-            ))),
-        }
+        };
+        let tokenizer = Tokenizer::open(folder)?;
+        let prompt = tokenizer.encode(prompt)?;
+        job.run(&prompt, &mut Text(Some(tokenizer.stream())))
     }
 }

@@ -103,6 +103,7 @@ fn describe(model: &ModelSource) -> Document {
                 .collect(),
             checkpoint.extra_tensors().to_vec(),
         ),
+        ModelSource::Gguf(gguf, _) => (vec![(model.name(), gguf.size())], Vec::new()),
         ModelSource::Synthetic(..) => (Vec::new(), Vec::new()),
     };
     Document {

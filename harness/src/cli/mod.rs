@@ -58,7 +58,7 @@ enum Command {
     Kernels,
     /// Describe a model: shapes, bits per weight, compression
     Inspect {
-        /// A checkpoint folder, or the name of a synthetic shape
+        /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
         model: String,
     },
     /// Continue a prompt

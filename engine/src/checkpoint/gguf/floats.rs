@@ -1,0 +1,90 @@
+//! Tensors of real numbers, from the bytes of any type that holds such.
+
+use half::f16;
+
+use super::super::values::{self, Floats, InvalidAt};
+use super::Fault;
+use super::kind::Kind;
+
+/// The values of a tensor of floats, or of blocks of integers with a scale, row-major.
+///
+/// - `Q8_0`: 32 values a block, a float16 `d` and 32 `int8`: `d * q`.
+/// - `Q6_K`: 256 values a block, as [`q6_k`] says.
+///
+/// `floats` and `halves` are empty; the one that the result is made of has room for it.
+pub(super) fn read(
+    kind: Kind,
+    bytes: &[u8],
+    mut floats: Vec<f32>,
+    mut halves: Vec<u16>,
+) -> Result<Floats, Fault> {
+    let outcome = match kind {
+        Kind::F32 => values::append_f32(&mut floats, bytes),
+        Kind::F16 => values::append_f16(&mut floats, bytes),
+        Kind::Bf16 => values::append_bf16(&mut halves, bytes),
+        Kind::Q8_0 => return blocks::<34>(bytes, floats, 0, q8_0),
+        Kind::Q6K => return blocks::<210>(bytes, floats, 208, q6_k),
+        Kind::Tq1_0 | Kind::Tq2_0 | Kind::I2S => {
+            unreachable!("opening refuses {kind} for real numbers")
+        }
+    };
+    let floats = match kind {
+        Kind::Bf16 => Floats::Bf16(halves),
+        _ => Floats::F32(floats),
+    };
+    match outcome {
+        Ok(()) => Ok(floats),
+        Err(InvalidAt(i)) => Err(Fault {
+            offset: i * kind.block().1,
+            found: format!("value {i} is {}", floats.get(i)),
+            right: "finite values",
+        }),
+    }
+}
+
+/// Blocks of `B` bytes with a float16 scale at `scale_at`.
+fn blocks<const B: usize>(
+    bytes: &[u8],
+    mut out: Vec<f32>,
+    scale_at: usize,
+    append: impl Fn(&mut Vec<f32>, &[u8; B], f32),
+) -> Result<Floats, Fault> {
+    for (i, block) in bytes.as_chunks::<B>().0.iter().enumerate() {
+        let scale = scale(block, scale_at);
+        if !scale.is_finite() {
+            return Err(Fault {
+                offset: i * B + scale_at,
+                found: format!("block {i} has the scale {scale}"),
+                right: "finite scales",
+            });
+        }
+        append(&mut out, block, scale);
+    }
+    Ok(Floats::F32(out))
+}
+
+/// The float16 at a place of a block.
+pub(super) fn scale(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+fn q8_0(out: &mut Vec<f32>, block: &[u8; 34], scale: f32) {
+    out.extend(block[2..].iter().map(|&q| scale * f32::from(q as i8)));
+}
+
+/// Bytes: 128 with the low four bits of the values, 64 with the high two, 16 `int8` scales, a
+/// float16 `d`. Value `i` belongs to half `h = i / 128`, and with `j = i % 128` to byte
+/// `64 * h + j % 64` of the low bits, in its lower half while `j < 64`; to byte `32 * h + j % 32`
+/// of the high bits, at bit `2 * (j / 32)`; and to scale `i / 16`. It is
+/// `d * scale * (bits - 32)`, each product rounded to float32.
+fn q6_k(out: &mut Vec<f32>, block: &[u8; 210], scale: f32) {
+    let (low, rest) = block.split_at(128);
+    let (high, scales) = rest.split_at(64);
+    out.extend((0..256).map(|i| {
+        let (h, j) = (i / 128, i % 128);
+        let low = low[64 * h + j % 64] >> (4 * (j / 64)) & 15;
+        let high = high[32 * h + j % 32] >> (2 * (j / 32)) & 3;
+        let value = i16::from(high << 4 | low) - 32;
+        scale * f32::from(scales[i / 16] as i8) * f32::from(value)
+    }));
+}
