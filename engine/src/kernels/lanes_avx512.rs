@@ -113,7 +113,7 @@ mod x86 {
     /// up to `4 * 2 * 128 << 6` to a lane, so that 32767 lines would fit.
     const RUN: usize = 16 << 10;
 
-    /// The sums of a range of rows, of the tokens from `first` on; see [`super::super::Rows`].
+    /// The sums of a range of rows; see [`super::super::Rows`].
     ///
     /// # Safety
     /// The CPU must have AVX-512 F and VNNI, and what `U` needs.
@@ -121,7 +121,6 @@ mod x86 {
     pub(in super::super) unsafe fn rows<U: Unpack<F>, const F: usize>(
         op: &Operands<'_>,
         range: Range<usize>,
-        first: usize,
         out: &mut [i32],
     ) {
         let tokens = op.quantized.tokens();
@@ -133,7 +132,7 @@ mod x86 {
         let tiles = out.chunks_mut(ROWS * tokens);
         for (tile, out) in range.step_by(ROWS).zip(tiles) {
             let weights = &op.weights[tile / ROWS * tile_bytes..][..tile_bytes];
-            let mut t = first;
+            let mut t = 0;
             while t < tokens {
                 let batch = Batch {
                     weights,

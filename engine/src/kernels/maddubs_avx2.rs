@@ -71,9 +71,13 @@ fn pack(trits: &Trits) -> Aligned {
     packed
 }
 
-/// For tables over tokens: the columns that share a byte, `[byte of the step][token]`.
+/// For tables over tokens, where there are enough: the columns that share a byte,
+/// `[byte of the step][token]`.
 fn prepare(quantized: &Quantized, tables: &mut Aligned) {
     let (tokens, steps) = (quantized.tokens(), steps(quantized.cols()));
+    if token_tables::tokens_served(tokens) == 0 {
+        return;
+    }
     tables.reserve(steps * STEP * tokens);
     let quads = tables.as_mut_slice::<Quad>();
     for t in 0..tokens {
@@ -92,7 +96,10 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
     let tiles = &op.weights[range.start / TILE * steps * size_of::<Step>()..]
         [..range.len().div_ceil(TILE) * steps * size_of::<Step>()];
     let tiles: &[Step] = bytemuck::cast_slice(tiles);
-    let served = token_tables::tokens_served(range.len(), tokens);
+    let served = match range.len() {
+        few if few < token_tables::MIN_ROWS => 0,
+        _ => token_tables::tokens_served(tokens),
+    };
     if served > 0 {
         let quads = &op.tables.as_slice::<Quad>()[..steps * LANES * tokens];
         let words: &[[[u32; PASSES]; TILE]] = bytemuck::cast_slice(tiles);

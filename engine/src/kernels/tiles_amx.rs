@@ -109,7 +109,7 @@ mod x86 {
         // SAFETY: this function's own features.
         unsafe {
             if tokens == 1 {
-                return lanes::rows::<FiveTrits, FIELDS>(op, range, 0, out);
+                return lanes::rows::<FiveTrits, FIELDS>(op, range, out);
             }
             for first in (0..tokens).step_by(TOKENS) {
                 let some = first..tokens.min(first + TOKENS);

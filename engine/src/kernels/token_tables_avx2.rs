@@ -30,7 +30,7 @@ const RUN: usize = i16::MAX as usize / (GROUP * 128 * GROUPS);
 /// Rows whose sums are kept between passes.
 const BLOCK: usize = 4096;
 /// Rows below which tables cost more than they save.
-const MIN_ROWS: usize = 512;
+pub(super) const MIN_ROWS: usize = 512;
 /// Tokens below which a table, which always costs that of 32, is not worth it.
 const MIN_TOKENS: usize = 24;
 
@@ -42,9 +42,8 @@ type Table = [Entry; 256];
 pub(super) type Quad = [i8; GROUP];
 
 /// The first tokens of a product that tables serve; the others are left to another way.
-pub(super) fn tokens_served(rows: usize, tokens: usize) -> usize {
+pub(super) fn tokens_served(tokens: usize) -> usize {
     match tokens % TOKENS {
-        _ if rows < MIN_ROWS => 0,
         rest if rest >= MIN_TOKENS => tokens,
         rest => tokens - rest,
     }

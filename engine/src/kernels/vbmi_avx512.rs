@@ -124,6 +124,6 @@ mod x86 {
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub(super) unsafe fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
         // SAFETY: this function's own features.
-        unsafe { lanes::rows::<FiveTrits, FIELDS>(op, range, 0, out) }
+        unsafe { lanes::rows::<FiveTrits, FIELDS>(op, range, out) }
     }
 }

@@ -3,7 +3,7 @@
 //! | what the case does | yardstick |
 //! | --- | --- |
 //! | walks through memory, or multiplies a large matrix for one token | read bandwidth, as many threads |
-//! | multiplies for 32 tokens | int8 dot-product peak, as many threads |
+//! | multiplies for 32 tokens | int8 dot-product peak of the kernel's instruction set, as many threads |
 //! | anything else | a small product by the naive kernel, one thread |
 //!
 //! A product that stays in the cache next to the core waits for no memory, so read bandwidth would
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::machine::Machine;
 use crate::measure::{Entrant, SplitMix64, Verified};
-use crate::suite::{Blueprint, CaseId, Phase, Placement, SuiteCase, SuiteError, Work};
+use crate::suite::{Blueprint, CaseId, KernelName, Phase, Placement, SuiteCase, SuiteError, Work};
 use crate::yardsticks::{
     self, Instruction, ReadBuffer, ReadVariant, Unavailable, Yardstick, best_read_bandwidth,
     dot_peak,
@@ -40,6 +40,8 @@ pub enum Kind {
     },
     /// int8 dot-product peak.
     Dot {
+        /// Of this instruction.
+        instruction: Instruction,
         /// Threads.
         threads: usize,
     },
@@ -51,18 +53,29 @@ impl Kind {
     /// What a case is held against.
     pub fn of(id: &CaseId) -> Self {
         let threads = id.threads();
-        let of = |phase: Phase| match phase {
+        let of = |phase: Phase, kernel: KernelName| match phase {
             Phase::Decode => Self::Read { threads },
-            Phase::Prefill => Self::Dot { threads },
+            // What is written for any machine is held against the like.
+            Phase::Prefill => match Instruction::of(kernel.spec().isa()) {
+                None => Self::Naive,
+                Some(instruction) => Self::Dot {
+                    instruction,
+                    threads,
+                },
+            },
         };
         match id.work() {
-            Work::Product { phase, shape, .. } => match (phase, shape.rows * shape.cols) {
+            Work::Product {
+                phase,
+                shape,
+                kernel,
+            } => match (phase, shape.rows * shape.cols) {
                 (Phase::Decode, weights) if weights < LARGE => Self::Naive,
-                (&phase, _) => of(phase),
+                (&phase, _) => of(phase, *kernel),
             },
             // All layers of this one lie in the cache next to the core.
             Work::Decoder { model: "tiny", .. } => Self::Naive,
-            Work::Decoder { phase, .. } => of(*phase),
+            Work::Decoder { phase, kernel, .. } => of(*phase, *kernel),
             Work::Walk { .. } => Self::Read { threads },
             Work::Operation { .. } | Work::Lcg { .. } => Self::Naive,
         }
@@ -116,15 +129,10 @@ impl Bench {
                 let made = best_read_bandwidth(&self.buffer()?, threads)?;
                 self.keep(made)
             }
-            Kind::Dot { threads } => {
-                // Each instruction does more at once than those before it.
-                let mut made = Instruction::ALL.into_iter().rev();
-                let made = made.find_map(|i| dot_peak(i, threads).ok());
-                self.keep(made.ok_or_else(|| Unavailable {
-                    what: "int8 dot-product peak".to_owned(),
-                    why: "this processor has no instruction for it".to_owned(),
-                })?)
-            }
+            Kind::Dot {
+                instruction,
+                threads,
+            } => self.keep(dot_peak(instruction, threads)?),
         };
         self.chosen.push((kind, name.clone()));
         Ok(name)
@@ -267,18 +275,38 @@ pub(super) fn unit_of(name: &str) -> Option<Unit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bitgauge_engine::kernels::Kernel;
 
     #[test]
     fn what_a_case_does_decides_its_yardstick() {
         let (one, four) = (1, 4);
+        let dot = |instruction, threads| Kind::Dot {
+            instruction,
+            threads,
+        };
+        let best = Instruction::of(Kernel::best().spec().isa());
+        let of_best = best.map_or(Kind::Naive, |instruction| dot(instruction, one));
         for (id, kind) in [
             ("decode/o/naive/1t", Kind::Read { threads: one }),
             ("decode/gate_up/naive/4t", Kind::Read { threads: four }),
             ("decode/256x2560/naive/1t", Kind::Naive),
-            ("prefill/o/naive/4t", Kind::Dot { threads: four }),
-            ("prefill/16x6912/naive/1t", Kind::Dot { threads: one }),
+            ("decode/o/tiles-amx/1t", Kind::Read { threads: one }),
+            ("prefill/o/naive/4t", Kind::Naive),
+            (
+                "prefill/o/tmac-avx512/4t",
+                dot(Instruction::Avx2Maddubs, four),
+            ),
+            (
+                "prefill/16x6912/vbmi-avx512/1t",
+                dot(Instruction::Vnni512, one),
+            ),
+            ("prefill/o/tiles-amx/1t", dot(Instruction::AmxInt8, one)),
+            (
+                "prompt/2b4t-quarter/tiles-amx/4t",
+                dot(Instruction::AmxInt8, four),
+            ),
             ("token/2b4t-quarter/best/4t", Kind::Read { threads: four }),
-            ("prompt/2b4t-quarter/best/1t", Kind::Dot { threads: one }),
+            ("prompt/2b4t-quarter/best/1t", of_best),
             ("token/tiny/best/4t", Kind::Naive),
             ("op/rms_norm/64x2560/1t", Kind::Naive),
             ("op/head/2000x2560/4t", Kind::Naive),
@@ -309,7 +337,11 @@ mod tests {
     #[test]
     fn what_was_made_can_be_made_again_by_its_name() {
         let mut first = Bench::new(Machine::detect());
-        for kind in [Kind::Naive, Kind::Dot { threads: 1 }] {
+        let dots = Instruction::ALL.map(|instruction| Kind::Dot {
+            instruction,
+            threads: 1,
+        });
+        for kind in dots.into_iter().chain([Kind::Naive]) {
             let Ok(name) = first.best(kind) else {
                 continue;
             };

@@ -1,11 +1,12 @@
 //! `bitgauge run`: measure, check, and write the before/after page.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bitgauge_engine::checkpoint::Config;
 use bitgauge_engine::kernels::{Kernel, TABLE};
-use bitgauge_engine::model::{Model, Source};
+use bitgauge_engine::model::{Model, Source, Vocabulary};
 use bitgauge_engine::synthetic;
 use clap::{Args, ValueEnum};
 
@@ -142,10 +143,11 @@ pub fn measure(
     }
 
     let trained = verify::default_fixtures()?.join("trained");
-    if suite.has(Suite::Scaling) && !store.is_done(SectionName::Products) {
+    if suite.has(Suite::Scaling) && !store.is_done(SectionName::Tokens) {
         stage("limits: packing the whole model", 0);
         let kernel = Kernel::best();
-        let model = Model::load(source.source(), &kernel)?;
+        let vocabulary = Vocabulary::load(source.source())?.with_quantized_head();
+        let model = Model::with_vocabulary(source.source(), &kernel, Arc::new(vocabulary))?;
         let judge = Judge::open(&trained)?;
         let plan = limits::Plan {
             model: &model,
@@ -161,6 +163,7 @@ pub fn measure(
         store.record(Section::Yardsticks(Measured::Is(limits.yardsticks)))?;
         store.record(Section::Scaling(Measured::Is(limits.scaling)))?;
         store.record(Section::Products(Measured::Is(limits.products)))?;
+        store.record(Section::Tokens(Measured::Is(limits.tokens)))?;
     }
 
     if suite.has(Suite::Ladder) && !store.is_done(SectionName::Ladder) {
@@ -231,12 +234,13 @@ pub fn measure(
 
 /// Refuses a model that this machine has no memory for, before an hour is spent on finding out.
 ///
-/// The ladder holds the model packed for up to three kernels, the short form for one.
+/// The ladder holds the model packed for up to three kernels, the short form for one; embedding and
+/// head take two bytes a weight each, and a quantised head one more.
 pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
     let kernels = if quick { 1 } else { 3 };
     let vocabulary = (config.vocab_size * config.hidden_size) as u64;
     let ternary = super::summaries::weights(config) - vocabulary;
-    let needed = kernels * ternary / 4 + 4 * vocabulary;
+    let needed = kernels * ternary / 4 + 5 * vocabulary;
     match machine.memory.available {
         Some(available) if available < needed => Err(Failure::could_not_run(format!(
             "the model needs about {:.1} GB of memory here and {:.1} GB are available; name a smaller one with --model (or give --quick, which needs less)",

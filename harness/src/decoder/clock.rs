@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bitgauge_engine::model::{Group, Model};
-use bitgauge_engine::session::{Observer, Part, Session};
+use bitgauge_engine::session::{Greedy, Observer, Part, Session};
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::{Error, Token};
 
@@ -27,6 +27,8 @@ struct Clock {
     last: Option<Instant>,
     parts: Vec<(Part, Vec<f64>)>,
     tokens: usize,
+    /// Seconds of all tokens, by a clock that knows of no parts.
+    whole: f64,
 }
 
 impl Clock {
@@ -80,9 +82,33 @@ impl<'m> WatchedDecode<'m> {
     /// # Errors
     /// As the engine has them.
     pub fn logits(&mut self) -> Result<&[f32], Error> {
+        let begin = Instant::now();
         self.session.truncate(CONTEXT);
         self.clock.begin();
-        self.session.decode_observed(self.token, &mut self.clock)
+        let logits = self.session.decode_observed(self.token, &mut self.clock);
+        self.clock.whole += begin.elapsed().as_secs_f64();
+        logits
+    }
+
+    /// Decodes the token once more, and chooses the next by the model's quantised head.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn greedy(&mut self) -> Result<Greedy, Error> {
+        let begin = Instant::now();
+        self.session.truncate(CONTEXT);
+        self.clock.begin();
+        let greedy = self
+            .session
+            .decode_greedy_observed(self.token, &mut self.clock);
+        self.clock.whole += begin.elapsed().as_secs_f64();
+        greedy
+    }
+
+    /// Per cent of the tokens' time that the parts add up to; `None` before the first token.
+    pub fn accounted(&self) -> Option<f64> {
+        let parts: f64 = self.clock.parts.iter().flat_map(|(_, s)| s).sum();
+        (self.clock.whole > 0.0).then(|| 100.0 * parts / self.clock.whole)
     }
 
     /// Seconds spent in `part`, one value a token.

@@ -3,6 +3,7 @@
 //! over threads each in one of their own.
 
 mod products;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,7 @@ use std::time::Duration;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source};
 
-use crate::decoder::cases::Case;
-use crate::decoder::clock::{WatchedDecode, watch};
+use crate::decoder::clock::watch;
 use crate::decoder::judge::Judge;
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
@@ -20,10 +20,11 @@ use crate::measure::{Entrant, Schedule, Verified};
 use crate::run::{self, Measured, Yardsticks};
 use crate::scaling::{self, Curve, Phase, Rival, Team, thread_counts};
 use crate::yardsticks::{self, Instruction, ReadBuffer, Yardstick};
+use tokens::{Cases, Choice};
 
 /// What to measure, and on what.
 pub struct Plan<'a> {
-    /// The model, packed for one kernel.
+    /// The model, packed for one kernel, with a quantised head.
     pub model: &'a Model,
     /// Its weights, for the oracle.
     pub source: &'a dyn Source,
@@ -49,6 +50,8 @@ pub struct Limits {
     pub scaling: Vec<run::ScalingPoint>,
     /// Each product's distance from the read bandwidth.
     pub products: Vec<run::Product>,
+    /// Whole tokens against the read bandwidth.
+    pub tokens: Vec<run::WholeToken>,
 }
 
 /// Yardsticks run this long at a time at least: a thread that has just been woken reads slowly.
@@ -84,12 +87,10 @@ pub fn run(
 
     let teams = Team::all(&counts, Some(Rival::Contended), plan.kernel, plan.judge)?;
     let mut busy = Vec::new();
-    let mut cases = Vec::new();
     for team in &teams {
         busy.push(watch(plan.model, &*team.scheduler)?.utilisation);
-        let case = Case(WatchedDecode::new(plan.model, &*team.scheduler)?);
-        cases.push(team.right.verify(case)?);
     }
+    let mut cases = Cases::new(plan, &teams, counts.len())?;
 
     let (mut naive, naive_work) = products::naive(plan)?;
 
@@ -99,10 +100,14 @@ pub fn run(
         max_rounds,
     );
     let mut entrants: Vec<Entrant<'_>> = cases
+        .full
         .iter_mut()
         .zip(&teams)
         .map(|(c, t)| Entrant::new(t.name(), c))
         .collect();
+    let greedy = cases.greedy.iter_mut().zip(&teams);
+    entrants.extend(greedy.map(|(c, t)| Entrant::new(format!("{}, greedy", t.name()), c)));
+    let first_yardstick = entrants.len();
     let yard = bandwidth
         .iter_mut()
         .chain(peaks.iter_mut().map(|(_, p)| p))
@@ -127,7 +132,7 @@ pub fn run(
     let mut rates = giga
         .iter()
         .enumerate()
-        .map(|(i, work)| estimate(&race.samples.rates(teams.len() + i, *work)));
+        .map(|(i, work)| estimate(&race.samples.rates(first_yardstick + i, *work)));
     let mut next_rate = || {
         let none = || Measured::unavailable("no round was measured");
         rates.next().flatten().map_or_else(none, Measured::Is)
@@ -186,12 +191,16 @@ pub fn run(
     let pools = &teams[..counts.len()];
     let curves = scaling::measure(&others, pools, stage, step)?;
     scaling.extend(curves.into_iter().flat_map(|c| c.points));
-    let products = products::table(plan, &cases, &teams, &yardsticks);
+    let products = products::table(plan, &cases.full, &teams, &yardsticks);
+    let rates = |choice: Choice, pool: usize| match choice {
+        Choice::Full => race.samples.rates(pool, 1.0),
+        Choice::Greedy => race.samples.rates(teams.len() + pool, 1.0),
+    };
+    let tokens = tokens::table(plan, &cases, &teams, &rates, &yardsticks);
     Ok(Limits {
         yardsticks,
         scaling,
         products,
+        tokens,
     })
 }
-
-type DecodeCase<'m> = Verified<Case<WatchedDecode<'m>>>;

@@ -7,7 +7,8 @@ use bitgauge_engine::model::Group;
 use bitgauge_engine::session::Part;
 use bitgauge_engine::trits::Trits;
 
-use super::{DecodeCase, Plan};
+use super::Plan;
+use super::tokens::FullCase;
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::measure::{Answer, Timed, Tolerance, Verified};
@@ -19,7 +20,7 @@ use crate::verify::random::Random;
 /// The products of the engine's pools, each in each number of threads; the output head too.
 pub fn table(
     plan: &Plan<'_>,
-    cases: &[DecodeCase<'_>],
+    cases: &[FullCase<'_>],
     teams: &[Team],
     yardsticks: &Yardsticks,
 ) -> Vec<Product> {

@@ -14,6 +14,10 @@ use crate::run::{
 /// from: "error < 1 %, later < 0.1 %".
 const ERROR_LIMIT: f64 = 0.001;
 
+/// How far, in per cent of a token's time, its parts may add up to something else: beyond that, they
+/// don't say where it goes.
+const UNACCOUNTED: f64 = 3.0;
+
 /// One box of the sheet.
 struct Line {
     mark: Mark,
@@ -102,6 +106,7 @@ fn simd(run: &Run) -> Vec<Line> {
     ));
     lines.push(judged(run));
     lines.push(reach(run));
+    lines.push(parts(run));
     lines
 }
 
@@ -137,6 +142,28 @@ fn reach(run: &Run) -> Line {
                 }
             }
         }
+    }
+}
+
+/// Whether the parts of a token say where all of its time goes.
+fn parts(run: &Run) -> Line {
+    let text = format!(
+        "The parts of a token add up to the whole of it within {}",
+        percent(UNACCOUNTED)
+    );
+    let tokens = match &run.tokens {
+        Measured::Unavailable(why) => return Line::unknown(text, why),
+        Measured::Is(tokens) => tokens,
+    };
+    let off = |share: &f64| (share - 100.0).abs();
+    let shares = tokens.iter().filter_map(|t| t.parts_percent.get());
+    match shares.max_by(|a, b| off(a).total_cmp(&off(b))) {
+        None => Line::unknown(text, "no token was watched part by part"),
+        Some(worst) => Line::new(
+            off(worst) <= UNACCOUNTED,
+            text,
+            format!("{} of it, where they are furthest off", percent(*worst)),
+        ),
     }
 }
 

@@ -24,6 +24,11 @@ impl<T> Measured<T> {
         Self::Unavailable(why.into())
     }
 
+    /// The value, or why there is none.
+    pub fn or(value: Option<T>, why: &str) -> Self {
+        value.map_or_else(|| Self::unavailable(why), Self::Is)
+    }
+
     /// The value, if there is one.
     pub fn get(&self) -> Option<&T> {
         match self {

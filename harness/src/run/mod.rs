@@ -29,7 +29,7 @@ pub use machine::{
 };
 pub use measured::{Estimate, Measured, Range};
 pub use profile::{
-    ClaimedEfficiency, Part, Product, Profile, Scaled, ScalingPoint, Skipped, Totals,
+    ClaimedEfficiency, Part, Product, Profile, Scaled, ScalingPoint, Skipped, Totals, WholeToken,
 };
 pub use store::{RUN_FILE, Section, SectionName, Store, read, write_atomically};
 
@@ -92,6 +92,9 @@ pub struct Run {
     /// Each matrix product on its own.
     #[serde(default)]
     pub products: Measured<Vec<Product>>,
+    /// Whole tokens against the read bandwidth.
+    #[serde(default)]
+    pub tokens: Measured<Vec<WholeToken>>,
     /// What the run cost and what it left out.
     #[serde(default)]
     pub totals: Measured<Totals>,
@@ -125,6 +128,7 @@ impl Run {
             scaling: Measured::default(),
             profiles: Measured::default(),
             products: Measured::default(),
+            tokens: Measured::default(),
             totals: Measured::default(),
         }
     }

@@ -150,6 +150,27 @@ pub struct Product {
     pub bits_per_weight: f64,
 }
 
+/// One decoded token, whole, whose answers were right: a wrong one has no place here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WholeToken {
+    /// How the next token is chosen: `all logits`, `greedy, quantised head`.
+    pub choice: String,
+    /// Threads.
+    pub threads: usize,
+    /// Tokens a second.
+    pub token_s: Measured<Estimate>,
+    /// Bytes that it reads: ternary weights, the output head, norms, keys and values.
+    pub bytes: u64,
+    /// Those of the output head.
+    pub head_bytes: u64,
+    /// Bytes read a second, GB/s.
+    pub gb_s: Measured<f64>,
+    /// Per cent of the read bandwidth with as many threads, measured in this run, 0 to 100.
+    pub percent_of_bandwidth: Measured<f64>,
+    /// Per cent of its time that its parts, each timed on its own, add up to.
+    pub parts_percent: Measured<f64>,
+}
+
 /// What the run cost and what it left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Totals {

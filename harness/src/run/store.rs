@@ -2,7 +2,7 @@
 
 use super::{
     Checks, Defect, KernelRow, Ladder, MachineSummary, Measured, ModelSummary, Product, Profile,
-    Run, RunError, SCHEMA, ScalingPoint, Selection, Settings, Totals, Yardsticks,
+    Run, RunError, SCHEMA, ScalingPoint, Selection, Settings, Totals, WholeToken, Yardsticks,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -28,6 +28,7 @@ pub enum Section {
     Scaling(Measured<Vec<ScalingPoint>>),
     Profiles(Measured<Vec<Profile>>),
     Products(Measured<Vec<Product>>),
+    Tokens(Measured<Vec<WholeToken>>),
     Totals(Measured<Totals>),
 }
 
@@ -47,6 +48,7 @@ pub enum SectionName {
     Scaling,
     Profiles,
     Products,
+    Tokens,
     Totals,
 }
 
@@ -65,6 +67,7 @@ impl Section {
             Self::Scaling(_) => SectionName::Scaling,
             Self::Profiles(_) => SectionName::Profiles,
             Self::Products(_) => SectionName::Products,
+            Self::Tokens(_) => SectionName::Tokens,
             Self::Totals(_) => SectionName::Totals,
         }
     }
@@ -82,6 +85,7 @@ impl Section {
             Self::Scaling(s) => run.scaling = s,
             Self::Profiles(s) => run.profiles = s,
             Self::Products(s) => run.products = s,
+            Self::Tokens(s) => run.tokens = s,
             Self::Totals(s) => run.totals = s,
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bitgauge_engine::kernels::{Kernel, KernelError, TABLE};
+use bitgauge_engine::kernels::{Kernel, KernelError, Spec, TABLE};
 use bitgauge_engine::session::BATCH;
 use bitgauge_engine::synthetic;
 use bitgauge_engine::threads::MAX_THREADS;
@@ -145,6 +145,12 @@ impl KernelName {
     /// The name.
     pub fn as_str(self) -> &'static str {
         self.0
+    }
+
+    /// The row of the table, which for `best` depends on the machine.
+    pub fn spec(self) -> &'static Spec {
+        let named = TABLE.iter().find(|spec| spec.name() == self.0);
+        named.unwrap_or_else(|| Kernel::best().spec())
     }
 
     /// The kernel.

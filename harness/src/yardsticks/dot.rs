@@ -5,6 +5,7 @@
 use super::dot_x86::Kernel;
 use super::{Unavailable, Unit, Yardstick};
 use crate::measure::Verified;
+use bitgauge_engine::isa::Isa;
 use serde::{Deserialize, Serialize};
 
 /// The instructions that int8 products are made of, by instruction set.
@@ -19,16 +20,30 @@ pub enum Instruction {
     Vnni256,
     /// `vpdpbusd` on 512 bits, of AVX-512 VNNI.
     Vnni512,
+    /// `tdpbusd` on tiles, of AMX.
+    AmxInt8,
 }
 
 impl Instruction {
     /// All of them, whether or not they can run here.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Portable,
         Self::Avx2Maddubs,
         Self::Vnni256,
         Self::Vnni512,
+        Self::AmxInt8,
     ];
+
+    /// The one that does most at once of those that code of this level may use; `None` where the
+    /// level has none.
+    pub fn of(isa: Isa) -> Option<Self> {
+        match isa {
+            Isa::Portable => None,
+            Isa::Avx2 | Isa::Avx512 => Some(Self::Avx2Maddubs),
+            Isa::Avx512Vnni | Isa::Avx512Vbmi => Some(Self::Vnni512),
+            Isa::AmxInt8 => Some(Self::AmxInt8),
+        }
+    }
 
     /// Name for reports.
     pub fn name(self) -> &'static str {
@@ -37,6 +52,7 @@ impl Instruction {
             Self::Avx2Maddubs => "avx2-maddubs",
             Self::Vnni256 => "vnni-256",
             Self::Vnni512 => "vnni-512",
+            Self::AmxInt8 => "amx-int8",
         }
     }
 }
@@ -55,7 +71,10 @@ pub fn dot_peak(
     #[cfg(target_arch = "x86_64")]
     {
         let Some(kernel) = Kernel::detect(instruction) else {
-            return Err(Unavailable::new(name, "this processor does not have it"));
+            return Err(Unavailable::new(
+                name,
+                "this processor does not have it, or its system does not grant it",
+            ));
         };
         let workers = (0..threads)
             .map(|_| Box::new(kernel) as Box<dyn super::Worker>)
@@ -92,6 +111,7 @@ mod tests {
                 (isa.has("avx512vnni") && isa.has("avx512vl")) || isa.has("avxvnni"),
             ),
             (Instruction::Vnni512, isa.has("avx512vnni")),
+            (Instruction::AmxInt8, Isa::AmxInt8.check().is_ok()),
         ] {
             for threads in [1, 2] {
                 assert_eq!(

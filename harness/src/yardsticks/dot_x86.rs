@@ -1,11 +1,13 @@
-//! Loops of one int8 multiply-add instruction, for x86-64.
+//! Loops of one int8 multiply-add instruction, for x86-64; the one of tiles is in `dot_amx`.
 //!
-//! Each loop keeps twelve sums, more than the latency of the instruction times the ports that
+//! Each loop of vectors keeps twelve sums, more than the latency of the instruction times the ports that
 //! run it, so that throughput and not latency is measured. The sums begin at different values,
 //! lest the compiler find that they are one.
 
 use super::dot::Instruction;
+use super::dot_amx;
 use super::team::Worker;
+use bitgauge_engine::isa::Isa;
 use std::arch::asm;
 use std::arch::x86_64::{
     __m256i, __m512i, _mm256_add_epi16, _mm256_dpbusd_avx_epi32, _mm256_dpbusd_epi32,
@@ -23,38 +25,75 @@ const DEPTH: usize = 1 << 16;
 const LEFT: [u8; 4] = [3, 250, 7, 129];
 const RIGHT: [i8; 4] = [-5, 11, 127, -128];
 
+/// What a loop adds up in one iteration.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    /// Sums that are kept, each of which begins at its number.
+    pub sums: usize,
+    /// Instructions of each sum.
+    pub depth: usize,
+    /// Groups of four products that fit beside each other in a sum.
+    pub lanes: usize,
+    /// Groups that an instruction adds to each lane.
+    pub groups: usize,
+}
+
+impl Work {
+    fn vectors(bytes: usize) -> Self {
+        Self {
+            sums: SUMS,
+            depth: DEPTH,
+            lanes: bytes / 4,
+            groups: 1,
+        }
+    }
+}
+
 /// A loop that this processor can run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kernel {
     instruction: Instruction,
     loop_of: unsafe fn(u64) -> u64,
-    bytes: u64,
+    work: Work,
 }
 
 impl Kernel {
     /// The loop, if this processor has the instruction.
     pub(super) fn detect(instruction: Instruction) -> Option<Self> {
         let vnni = is_x86_feature_detected!("avx512vnni");
-        let (loop_of, bytes): (unsafe fn(u64) -> u64, u64) = match instruction {
+        let (loop_of, work): (unsafe fn(u64) -> u64, Work) = match instruction {
             Instruction::Portable => return None,
             Instruction::Avx2Maddubs => {
-                is_x86_feature_detected!("avx2").then_some((maddubs as _, 32))?
+                is_x86_feature_detected!("avx2").then_some((maddubs as _, Work::vectors(32)))?
             }
-            Instruction::Vnni256 if vnni && is_x86_feature_detected!("avx512vl") => (vnni_256, 32),
+            Instruction::Vnni256 if vnni && is_x86_feature_detected!("avx512vl") => {
+                (vnni_256, Work::vectors(32))
+            }
             Instruction::Vnni256 => {
-                is_x86_feature_detected!("avxvnni").then_some((avx_vnni as _, 32))?
+                is_x86_feature_detected!("avxvnni").then_some((avx_vnni as _, Work::vectors(32)))?
             }
-            Instruction::Vnni512 => vnni.then_some((vnni_512 as _, 64))?,
+            Instruction::Vnni512 => vnni.then_some((vnni_512 as _, Work::vectors(64)))?,
+            // The system has to grant tiles, and only the engine asks it.
+            Instruction::AmxInt8 => {
+                Isa::AmxInt8.check().ok()?;
+                (dot_amx::tiles, dot_amx::WORK)
+            }
         };
         Some(Self {
             instruction,
             loop_of,
-            bytes,
+            work,
         })
     }
 
     pub(super) fn ops_per_iteration(&self) -> u64 {
-        2 * self.bytes * (SUMS * DEPTH) as u64
+        let Work {
+            sums,
+            depth,
+            lanes,
+            groups,
+        } = self.work;
+        (2 * 4 * groups * lanes * sums * depth) as u64
     }
 }
 
@@ -66,22 +105,28 @@ impl Worker for Kernel {
 
     fn want(&self, iterations: u64) -> u64 {
         let product = |i: usize| i64::from(LEFT[i]) * i64::from(RIGHT[i]);
-        let times = (iterations as i64).wrapping_mul(DEPTH as i64);
+        let Work {
+            sums,
+            depth,
+            lanes,
+            groups,
+        } = self.work;
+        let times = (iterations as i64).wrapping_mul((depth * groups) as i64);
+        let sums = 0..sums as i64;
         let lanes: Vec<i64> = match self.instruction {
             // Pairs into 16 bits: the two sums of each group alternate.
             Instruction::Avx2Maddubs => [product(0) + product(1), product(2) + product(3)]
                 .iter()
                 .flat_map(|&pair| {
-                    (0..SUMS as i64)
+                    sums.clone()
                         .map(move |s| i64::from(s.wrapping_add(times.wrapping_mul(pair)) as i16))
                 })
-                .flat_map(|lane| std::iter::repeat_n(lane, self.bytes as usize / 4))
+                .flat_map(|lane| std::iter::repeat_n(lane, lanes))
                 .collect(),
             _ => {
                 let group: i64 = (0..4).map(product).sum();
-                (0..SUMS as i64)
-                    .map(|s| i64::from(s.wrapping_add(times.wrapping_mul(group)) as i32))
-                    .flat_map(|lane| std::iter::repeat_n(lane, self.bytes as usize / 4))
+                sums.map(|s| i64::from(s.wrapping_add(times.wrapping_mul(group)) as i32))
+                    .flat_map(|lane| std::iter::repeat_n(lane, lanes))
                     .collect()
             }
         };
@@ -89,15 +134,15 @@ impl Worker for Kernel {
     }
 }
 
-fn left() -> i32 {
+pub(super) fn left() -> i32 {
     black_box(i32::from_ne_bytes(LEFT))
 }
 
-fn right() -> i32 {
+pub(super) fn right() -> i32 {
     black_box(i32::from_ne_bytes(RIGHT.map(|b| b as u8)))
 }
 
-fn sum_of_i32(lanes: impl IntoIterator<Item = i32>) -> u64 {
+pub(super) fn sum_of_i32(lanes: impl IntoIterator<Item = i32>) -> u64 {
     lanes.into_iter().map(i64::from).fold(0, i64::wrapping_add) as u64
 }
 
@@ -200,6 +245,9 @@ mod tests {
         ] {
             assert!(ops(instruction).is_none_or(|n| n == 2 * bytes * 12 * 65_536));
         }
+        // 16 rows times 16 columns, 64 products deep.
+        let tiles = 16 * 16 * 64 * 6 * 4096;
+        assert!(ops(Instruction::AmxInt8).is_none_or(|n| n == 2 * tiles));
     }
 
     /// A loop whose work was removed takes the same time for twice the iterations.

@@ -7,6 +7,8 @@
 
 mod dot;
 #[cfg(target_arch = "x86_64")]
+mod dot_amx;
+#[cfg(target_arch = "x86_64")]
 mod dot_x86;
 mod pages;
 mod read;

@@ -4,7 +4,8 @@ use bitgauge::run::{
     Block, Check, CheckStatus, Checks, Claim, Comparison, Defect, DefectError, DefectOutcome,
     Estimate, Figures, Isolated, KernelRow, Knob, Ladder, MachineSummary, Masking, Measured,
     ModelSummary, Part, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection,
-    Settings, Skipped, Step, Target, Tool, Totals, Verdict, WrongAnswer, Yardstick, Yardsticks,
+    Settings, Skipped, Step, Target, Tool, Totals, Verdict, WholeToken, WrongAnswer, Yardstick,
+    Yardsticks,
 };
 use std::collections::BTreeMap;
 
@@ -346,6 +347,24 @@ fn products() -> Vec<Product> {
     .collect()
 }
 
+fn tokens() -> Vec<WholeToken> {
+    let token = |choice: &str, threads, token_s: f64, head_bytes, parts| WholeToken {
+        choice: choice.into(),
+        threads,
+        token_s: Measured::Is(around(token_s)),
+        bytes: 417_000_000 + head_bytes,
+        head_bytes,
+        gb_s: Measured::Is(token_s * 0.61),
+        percent_of_bandwidth: Measured::Is(token_s * 3.33),
+        parts_percent: Measured::Is(parts),
+    };
+    vec![
+        token("all logits", 1, 9.7, 656_000_000, 99.1),
+        token("greedy, quantised head", 1, 14.9, 171_000_000, 98.3),
+        token("all logits", 2, 17.3, 656_000_000, 97.6),
+    ]
+}
+
 fn profiles() -> Vec<Profile> {
     let profile = |state: &str, total: f64, shares: &[(&str, f64)]| Profile {
         state: state.into(),
@@ -532,6 +551,7 @@ pub fn full_run() -> Run {
     run.scaling = Measured::Is(scaling());
     run.profiles = Measured::Is(profiles());
     run.products = Measured::Is(products());
+    run.tokens = Measured::Is(tokens());
     run.totals = Measured::Is(Totals {
         seconds: 77.7,
         skipped: vec![Skipped {

@@ -3,7 +3,7 @@
 use super::super::table::Kind::{Estimate, Number, Text};
 use super::super::table::{Cell, Table};
 use super::utilisation;
-use crate::run::{Product, Profile, Scaled, ScalingPoint, Yardstick, Yardsticks};
+use crate::run::{Product, Profile, Scaled, ScalingPoint, WholeToken, Yardstick, Yardsticks};
 
 /// A token's time by part.
 pub fn profiles(profiles: &[Profile]) -> Table {
@@ -62,6 +62,37 @@ pub fn products(products: &[Product]) -> Table {
             Cell::number(&p.gweights_s),
             Cell::number(&p.gops),
             Cell::Number(p.bits_per_weight),
+        ]);
+    }
+    t
+}
+
+/// Whole tokens against the read bandwidth.
+pub fn tokens(tokens: &[WholeToken]) -> Table {
+    let mut t = Table::new(
+        "tokens",
+        "One decoded token, whole, by how the next is chosen; the tokens are the same",
+        &[
+            ("choice", "Next token", Text),
+            ("threads", "Threads", Number),
+            ("token_s", "token/s", Estimate),
+            ("mb", "MB read", Number),
+            ("head_mb", "MB of the output head", Number),
+            ("gb_s", "GB/s", Number),
+            ("percent_of_bandwidth", "% of read bandwidth", Number),
+            ("parts_percent", "Parts add up to, %", Number),
+        ],
+    );
+    for token in tokens {
+        t.push(vec![
+            Cell::Text(token.choice.clone()),
+            Cell::Count(token.threads as u64),
+            Cell::estimate(&token.token_s),
+            Cell::Number(token.bytes as f64 * 1e-6),
+            Cell::Number(token.head_bytes as f64 * 1e-6),
+            Cell::number(&token.gb_s),
+            Cell::number(&token.percent_of_bandwidth),
+            Cell::number(&token.parts_percent),
         ]);
     }
     t

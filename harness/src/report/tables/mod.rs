@@ -7,7 +7,7 @@ mod setup;
 
 pub use answers::{checks, defects};
 pub use ladder::{claims, isolated, masking, rungs, samples_csv};
-pub use limits::{products, profiles, scaling, yardsticks};
+pub use limits::{products, profiles, scaling, tokens, yardsticks};
 pub use setup::{kernels, selection, skipped};
 
 use super::table::{Cell, Table};
@@ -15,13 +15,14 @@ use super::wording::number;
 use crate::run::{Measured, Run};
 
 /// Names of all tables that this build can write, that of the raw samples included.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     "claims",
     "steps",
     "isolated",
     "masking",
     "parts",
     "products",
+    "tokens",
     "yardsticks",
     "scaling",
     "checks",
@@ -45,6 +46,7 @@ pub fn all(run: &Run) -> Vec<Table> {
         },
         run.profiles.as_ref().map(|p| profiles(p)),
         run.products.as_ref().map(|p| products(p)),
+        run.tokens.as_ref().map(|t| tokens(t)),
         run.yardsticks.as_ref().map(yardsticks),
         run.scaling.as_ref().map(|s| scaling(s)),
         run.checks.as_ref().map(|c| checks(c, |_| true)),
