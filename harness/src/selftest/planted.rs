@@ -18,7 +18,7 @@ const COMPUTE: &str = "loop/lcg/20000/1t";
 /// A product of the engine.
 const PRODUCT: &str = "decode/o/best/1t";
 /// Only reads; both sides together are larger than what most processors cache.
-const MEMORY: &str = "memory/walk/64MiB/1t";
+const MEMORY: &str = "memory/walk/256MiB/1t";
 /// A product on two threads.
 const TWO_THREADS: &str = "decode/o/best/2t";
 

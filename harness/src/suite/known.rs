@@ -125,9 +125,10 @@ type Line = [u64; 8];
 /// Lines that an iteration reads: 1.25 MiB.
 const SLICE: usize = (5 << 18) / size_of::<Line>();
 
-/// Lines of a piece of memory: 2 MiB, a large page of most systems. No multiple of a slice: a side
-/// with extra lines would else come to the end of a piece twice as often as one without.
-const PIECE: usize = (2 << 20) / size_of::<Line>();
+/// Lines of a piece of memory: 960 KiB, too few for large pages, since the luck of many small pages
+/// averages out. No multiple of a slice: a side with extra lines would else come to the end of a
+/// piece twice as often as one without.
+const PIECE: usize = (960 << 10) / size_of::<Line>();
 
 /// What the numbers of every line add up to, so that any slice has a sum that is known.
 const LINE_SUM: u64 = 0x9e37_79b9_7f4a_7c15;
