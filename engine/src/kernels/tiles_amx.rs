@@ -361,6 +361,7 @@ mod x86 {
             unsafe { _xgetbv(0) }
         }
         // SAFETY: every x86-64 has `cpuid`, and `xgetbv` where OSXSAVE is set.
+        // (Newer compilers than the oldest supported one call `cpuid` safe by itself.)
         #[allow(unused_unsafe)]
         unsafe {
             __cpuid(0).eax >= 7

@@ -5,7 +5,7 @@ use bitgauge_engine::kernels::{Kernel, available};
 
 use super::id::{CUT, CaseId, SHAPES};
 
-/// Decoding at two widths and prefill at a third, with as many rows as a kernel multiplies in some
+/// Decoding at two widths and prefill at a quarter of one, with as many rows as a kernel multiplies in some
 /// 20 us to 0.5 ms: for portable kernels and for those in vectors. What a case works on stays well
 /// within a core's caches. Where it just fills one, its time is that of the pages that the system
 /// happened to give.
