@@ -3,9 +3,12 @@
 use bytemuck::{Pod, Zeroable};
 use memmap2::MmapMut;
 
+/// Bytes of a cache line.
+pub const LINE: usize = 64;
+
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
-struct Line([u8; 64]);
+struct Line([u8; LINE]);
 
 /// Buffers from this size on ask the system for large pages: a stream of weights on small ones
 /// spends a part of its time on page walks.
@@ -32,9 +35,14 @@ impl Default for Aligned {
 
 impl Clone for Aligned {
     fn clone(&self) -> Self {
-        let mut copy = Self::zeroed(self.len);
-        copy.as_mut_slice::<u8>()
-            .copy_from_slice(self.as_slice::<u8>());
+        Self::from(self.as_slice())
+    }
+}
+
+impl From<&[u8]> for Aligned {
+    fn from(bytes: &[u8]) -> Self {
+        let mut copy = Self::zeroed(bytes.len());
+        copy.as_mut_slice::<u8>().copy_from_slice(bytes);
         copy
     }
 }
@@ -42,13 +50,24 @@ impl Clone for Aligned {
 impl Aligned {
     /// `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
-        let lines = || Storage::Lines(bytemuck::allocation::zeroed_vec(len.div_ceil(64)));
+        Self::try_zeroed(len).expect("memory for weights and buffers")
+    }
+
+    /// `len` zero bytes, or `None` where there is no room for so many.
+    pub fn try_zeroed(len: usize) -> Option<Self> {
+        let lines = || {
+            let lines = bytemuck::allocation::try_zeroed_vec(len.div_ceil(LINE));
+            lines.ok().map(Storage::Lines)
+        };
         let storage = if len < LARGE {
             lines()
         } else {
-            pages(len).unwrap_or_else(lines)
+            pages(len).or_else(lines)
         };
-        Self { storage, len }
+        Some(Self {
+            storage: storage?,
+            len,
+        })
     }
 
     /// `len` zero bytes for what fills slowly: a page takes memory when it is first written to. `None`

@@ -1,5 +1,6 @@
 //! Numbers that begin on a cache line.
 
+use std::fmt::{self, Debug, Formatter};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
@@ -27,6 +28,15 @@ impl<T: Pod> Buffer<T> {
         }
     }
 
+    /// `len` zeros, or `None` where there is no room for so many.
+    pub fn try_zeroed(len: usize) -> Option<Self> {
+        Some(Self {
+            bytes: Aligned::try_zeroed(len.checked_mul(size_of::<T>())?)?,
+            len,
+            numbers: PhantomData,
+        })
+    }
+
     /// `len` zeros for what fills slowly; see [`Aligned::sparse`]. `None` where there can't be so
     /// many.
     pub fn sparse(len: usize) -> Option<Self> {
@@ -42,6 +52,24 @@ impl<T: Pod> Buffer<T> {
     pub fn resize(&mut self, len: usize) {
         self.bytes.reserve(len * size_of::<T>());
         self.len = len;
+    }
+}
+
+impl<T: Pod + PartialEq> PartialEq for Buffer<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self[..] == other[..]
+    }
+}
+
+impl<T: Pod + Debug> Debug for Buffer<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self[..].fmt(f)
+    }
+}
+
+impl<T: Pod> From<Vec<T>> for Buffer<T> {
+    fn from(values: Vec<T>) -> Self {
+        Self::from(&values[..])
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::aligned::Aligned;
+use crate::aligned::{self, Aligned};
 use crate::input::Input;
 use crate::kernels::{Kernel, Operands};
 use crate::threads::{Scheduler, Work};
@@ -18,23 +19,61 @@ const BLOCK: usize = 128 << 10;
 pub type Finish<'a> = dyn Fn(Range<usize>, &[i32], &mut [f32]) + Sync + 'a;
 
 /// An N x K ternary matrix in the layout of the kernel that it owns.
-#[derive(Clone)]
 pub struct Matrix {
     kernel: Kernel,
     rows: usize,
     cols: usize,
-    weights: Aligned,
+    /// Holds the weights, beside those of others after [`Matrix::gather`].
+    memory: Arc<Aligned>,
+    weights: Range<usize>,
+}
+
+/// A clone has memory of its own.
+impl Clone for Matrix {
+    fn clone(&self) -> Self {
+        let memory = Aligned::from(self.weights());
+        Self {
+            weights: 0..memory.len(),
+            memory: Arc::new(memory),
+            ..*self
+        }
+    }
 }
 
 impl Matrix {
     /// Packs `trits` for `kernel`.
     pub fn pack(kernel: Kernel, trits: &Trits) -> Self {
+        let memory = kernel.pack(trits);
         Self {
             kernel,
             rows: trits.rows(),
             cols: trits.cols(),
-            weights: kernel.pack(trits),
+            weights: 0..memory.len(),
+            memory: Arc::new(memory),
         }
+    }
+
+    /// Moves the weights of matrices that are read one after the other next to each other.
+    pub fn gather<const M: usize>(matrices: [&mut Matrix; M]) {
+        let mut end = 0;
+        let places = matrices.each_ref().map(|m| {
+            let start = end;
+            end = (start + m.bytes()).next_multiple_of(aligned::LINE);
+            start..start + m.bytes()
+        });
+        let mut memory = Aligned::zeroed(end);
+        for (matrix, place) in matrices.iter().zip(&places) {
+            memory.as_mut_slice::<u8>()[place.clone()].copy_from_slice(matrix.weights());
+        }
+        let memory = Arc::new(memory);
+        for (matrix, place) in matrices.into_iter().zip(places) {
+            matrix.memory = Arc::clone(&memory);
+            matrix.weights = place;
+        }
+    }
+
+    fn weights(&self) -> &[u8] {
+        &self.memory.as_slice()[self.weights.clone()]
     }
 
     /// N, the number of outputs.
@@ -84,7 +123,7 @@ impl Matrix {
             .tables(self.kernel)
             .expect("an input prepared for this kernel");
         let operands = Operands {
-            weights: self.weights.as_slice(),
+            weights: self.weights(),
             rows: self.rows,
             cols: self.cols,
             quantized,

@@ -10,8 +10,12 @@ use crate::isa::Isa;
 use crate::kernels::Kernel;
 use crate::matrix::Matrix;
 use crate::ops::Rope;
-use crate::trits::Trits;
+use crate::trits::{self, Trits};
 use std::sync::Arc;
+
+/// Layers that are loaded at once at most: each holds a matrix at one byte a weight for a moment,
+/// which together must stay small beside the model.
+const LOADERS: usize = 3;
 
 /// Where weights come from: a checkpoint, or a synthetic shape.
 pub trait Source: Sync {
@@ -37,6 +41,17 @@ pub trait Source: Sync {
     /// # Errors
     /// As the source has them.
     fn norm(&self, layer: usize, norm: Norm) -> Result<Vec<f32>, CheckpointError>;
+    /// Writes the trits of a linear, row-major `[N, K]`, into `trits`, which is that long; its scale.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn read_linear(
+        &self,
+        layer: usize,
+        linear: Linear,
+        trits: &mut [i8],
+    ) -> Result<WeightScale, CheckpointError>;
+
     /// Trits, row-major `[N, K]`, and the scale.
     ///
     /// # Errors
@@ -45,7 +60,12 @@ pub trait Source: Sync {
         &self,
         layer: usize,
         linear: Linear,
-    ) -> Result<(Vec<i8>, WeightScale), CheckpointError>;
+    ) -> Result<(Vec<i8>, WeightScale), CheckpointError> {
+        let (rows, cols) = linear.shape(self.config());
+        let mut trits = vec![0; rows * cols];
+        let scale = self.read_linear(layer, linear, &mut trits)?;
+        Ok((trits, scale))
+    }
 }
 
 impl Source for Checkpoint {
@@ -64,12 +84,13 @@ impl Source for Checkpoint {
     fn norm(&self, layer: usize, norm: Norm) -> Result<Vec<f32>, CheckpointError> {
         self.norm(layer, norm)
     }
-    fn linear(
+    fn read_linear(
         &self,
         layer: usize,
         linear: Linear,
-    ) -> Result<(Vec<i8>, WeightScale), CheckpointError> {
-        self.linear(layer, linear)
+        trits: &mut [i8],
+    ) -> Result<WeightScale, CheckpointError> {
+        self.read_linear(layer, linear, trits)
     }
 }
 
@@ -168,13 +189,26 @@ impl Projection {
 }
 
 /// One decoder layer.
-#[derive(Clone)]
 pub struct Layer {
     pub(crate) input_norm: Vec<f32>,
     pub(crate) attn_sub_norm: Vec<f32>,
     pub(crate) post_attention_norm: Vec<f32>,
     pub(crate) ffn_sub_norm: Vec<f32>,
     projections: [Projection; 4],
+}
+
+impl Clone for Layer {
+    fn clone(&self) -> Self {
+        let mut projections = self.projections.clone();
+        gather(&mut projections);
+        Self {
+            input_norm: self.input_norm.clone(),
+            attn_sub_norm: self.attn_sub_norm.clone(),
+            post_attention_norm: self.post_attention_norm.clone(),
+            ffn_sub_norm: self.ffn_sub_norm.clone(),
+            projections,
+        }
+    }
 }
 
 impl Layer {
@@ -200,7 +234,7 @@ impl Vocabulary {
     /// As the source has them.
     pub fn load(source: &dyn Source) -> Result<Self, Error> {
         let hidden = source.config().hidden_size;
-        let matrix = |values: Floats| FloatMatrix::new(&values, hidden);
+        let matrix = |values: Floats| FloatMatrix::new(values, hidden);
         Ok(Self {
             embedding: matrix(source.embedding()?),
             head: source.head()?.map(matrix),
@@ -260,7 +294,10 @@ impl Model {
         let config = source.config().clone();
         let layers = (0..config.num_hidden_layers)
             .into_par_iter()
-            .map(|layer| load_layer(source, dispatch, layer))
+            .with_min_len(config.num_hidden_layers.div_ceil(LOADERS))
+            .map_init(Vec::new, |trits, layer| {
+                load_layer(source, dispatch, layer, trits)
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self {
             vocabulary,
@@ -331,46 +368,63 @@ impl Model {
     }
 }
 
-fn load_layer(source: &dyn Source, dispatch: &dyn Dispatch, layer: usize) -> Result<Layer, Error> {
+/// `trits` is scratch: matrices are large, and memory that was touched before is cheaper.
+fn load_layer(
+    source: &dyn Source,
+    dispatch: &dyn Dispatch,
+    layer: usize,
+    trits: &mut Vec<i8>,
+) -> Result<Layer, Error> {
     let config = source.config();
-    let project = |group: Group| -> Result<Projection, Error> {
-        let mut trits = Vec::new();
+    let mut project = |group: Group| -> Result<Projection, Error> {
+        let shapes = group.linears().iter().map(|l| l.shape(config));
+        let (rows, cols) = shapes.fold((0, 0), |(sum, _), (rows, cols)| (sum + rows, cols));
+        trits.resize(rows * cols, 0);
         let mut parts = Vec::new();
+        let mut rest = &mut trits[..];
         for &linear in group.linears() {
-            let (rows, cols) = linear.shape(config);
-            let (values, scale) = source.linear(layer, linear)?;
-            let part = Trits::new(rows, cols, values).map_err(|source| Error::Trits {
+            let rows = linear.shape(config).0;
+            let (part, after) = rest.split_at_mut(rows * cols);
+            rest = after;
+            let scale = source.read_linear(layer, linear, part)?;
+            trits::check(rows, cols, part).map_err(|source| Error::Trits {
                 layer,
                 linear,
                 source,
             })?;
-            trits.push(part);
             parts.push((rows, scale));
         }
-        let trits = Trits::stack(trits);
         let place = Place {
             layer,
             group,
-            rows: trits.rows(),
-            cols: trits.cols(),
+            rows,
+            cols,
         };
-        Ok(Projection {
-            matrix: Matrix::pack(dispatch.choose(&place), &trits),
-            parts,
-        })
+        let stacked = Trits::checked(rows, cols, std::mem::take(trits));
+        let matrix = Matrix::pack(dispatch.choose(&place), &stacked);
+        *trits = stacked.into_values();
+        Ok(Projection { matrix, parts })
     };
+    let mut projections = [
+        project(Group::Qkv)?,
+        project(Group::O)?,
+        project(Group::GateUp)?,
+        project(Group::Down)?,
+    ];
+    gather(&mut projections);
     Ok(Layer {
         input_norm: source.norm(layer, Norm::Input)?,
         attn_sub_norm: source.norm(layer, Norm::AttnSub)?,
         post_attention_norm: source.norm(layer, Norm::PostAttention)?,
         ffn_sub_norm: source.norm(layer, Norm::FfnSub)?,
-        projections: [
-            project(Group::Qkv)?,
-            project(Group::O)?,
-            project(Group::GateUp)?,
-            project(Group::Down)?,
-        ],
+        projections,
     })
+}
+
+/// Brings the weights of a layer next to each other: on large pages, each matrix by itself would
+/// waste a part of its last one.
+fn gather(projections: &mut [Projection; 4]) {
+    Matrix::gather(projections.each_mut().map(|p| &mut p.matrix));
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Source for Synthetic {
             }
         }
         values.truncate(len);
-        Ok(Floats::Bf16(values))
+        Ok(Floats::Bf16(values.into()))
     }
 
     fn head(&self) -> Result<Option<Floats>, CheckpointError> {
@@ -85,22 +85,22 @@ impl Source for Synthetic {
     }
 
     /// A third of the trits is zero; the scale keeps a product's outputs near its inputs in size.
-    fn linear(
+    fn read_linear(
         &self,
         layer: usize,
         linear: Linear,
-    ) -> Result<(Vec<i8>, WeightScale), CheckpointError> {
-        let (rows, cols) = linear.shape(&self.config);
+        trits: &mut [i8],
+    ) -> Result<WeightScale, CheckpointError> {
+        let (_, cols) = linear.shape(&self.config);
         let mut state = self.stream(layer as u64, 1 + linear as u64);
-        let mut values = vec![0i8; rows * cols];
-        for eight in values.chunks_mut(8) {
+        for eight in trits.chunks_mut(8) {
             let bits = split_mix(&mut state);
             for (value, byte) in eight.iter_mut().zip(bits.to_le_bytes()) {
                 *value = ((u16::from(byte) * 3) >> 8) as i8 - 1;
             }
         }
         let scale = (1.5 / cols as f64).sqrt() as f32;
-        Ok((values, WeightScale::Multiply(scale)))
+        Ok(WeightScale::Multiply(scale))
     }
 }
 

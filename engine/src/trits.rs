@@ -48,48 +48,19 @@ impl Trits {
     /// # Errors
     /// When the number of values is not `rows * cols`, a side is zero, or a value is not a trit.
     pub fn new(rows: usize, cols: usize, values: Vec<i8>) -> Result<Self, TritsError> {
-        if rows == 0 || cols == 0 || rows.checked_mul(cols) != Some(values.len()) {
-            return Err(TritsError::Shape {
-                rows,
-                cols,
-                got: values.len(),
-            });
-        }
-        let wrong = |v: &i8| !(-1..=1).contains(v);
-        // A search that may stop anywhere looks at one value at a time; whole chunks are looked at
-        // in vectors.
-        let chunk = values
-            .chunks(CHUNK)
-            .position(|c| c.iter().fold(false, |any, v| any | wrong(v)));
-        let first = chunk.map_or(values.len(), |c| c * CHUNK);
-        if let Some(at) = values[first..].iter().position(wrong) {
-            let at = first + at;
-            return Err(TritsError::Value {
-                row: at / cols,
-                col: at % cols,
-                value: values[at],
-            });
-        }
+        check(rows, cols, &values)?;
         Ok(Self { rows, cols, values })
     }
 
-    /// Stacks matrices of equal width on top of each other, so that one product serves them all.
-    ///
-    /// # Panics
-    /// When `parts` is empty or the widths differ: the caller fuses linears that share an input.
-    pub fn stack(parts: Vec<Trits>) -> Self {
-        let cols = parts.first().expect("at least one matrix to stack").cols;
-        assert!(
-            parts.iter().all(|p| p.cols == cols),
-            "stacked matrices must have one width"
-        );
-        let rows = parts.iter().map(|p| p.rows).sum();
-        let mut parts = parts.into_iter();
-        let mut values = parts.next().expect("checked above").values;
-        for part in parts {
-            values.extend_from_slice(&part.values);
-        }
+    /// Takes `values` that [`check`] has found to be right, in one piece or in several.
+    pub(crate) fn checked(rows: usize, cols: usize, values: Vec<i8>) -> Self {
+        assert_eq!(values.len(), rows * cols, "pieces that were checked");
         Self { rows, cols, values }
+    }
+
+    /// The values, for whoever goes on to use their memory.
+    pub(crate) fn into_values(self) -> Vec<i8> {
+        self.values
     }
 
     /// Number of outputs, N.
@@ -106,4 +77,34 @@ impl Trits {
     pub fn row(&self, n: usize) -> &[i8] {
         &self.values[n * self.cols..][..self.cols]
     }
+}
+
+/// Whether `values` are a matrix of `rows` x `cols` trits.
+///
+/// # Errors
+/// As [`Trits::new`].
+pub(crate) fn check(rows: usize, cols: usize, values: &[i8]) -> Result<(), TritsError> {
+    if rows == 0 || cols == 0 || rows.checked_mul(cols) != Some(values.len()) {
+        return Err(TritsError::Shape {
+            rows,
+            cols,
+            got: values.len(),
+        });
+    }
+    let wrong = |v: &i8| !(-1..=1).contains(v);
+    // A search that may stop anywhere looks at one value at a time; whole chunks are looked at
+    // in vectors.
+    let chunk = values
+        .chunks(CHUNK)
+        .position(|c| c.iter().fold(false, |any, v| any | wrong(v)));
+    let first = chunk.map_or(values.len(), |c| c * CHUNK);
+    if let Some(at) = values[first..].iter().position(wrong) {
+        let at = first + at;
+        return Err(TritsError::Value {
+            row: at / cols,
+            col: at % cols,
+            value: values[at],
+        });
+    }
+    Ok(())
 }

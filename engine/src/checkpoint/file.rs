@@ -2,9 +2,12 @@
 
 use std::fs::{self, File, FileType};
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::{Advice, UncheckedAdvice};
 
 use super::error::CheckpointError;
 
@@ -55,6 +58,31 @@ pub(super) fn map(path: &Path, at_least: u64, content: &str) -> Result<Mmap, Che
     // checked there, and nothing in the map is ever used as an index.
     let map = unsafe { Mmap::map(&file) };
     map.map_err(|e| CheckpointError::io(path, "map", e))
+}
+
+/// Says that a range will be read soon and whole, so that the system reads ahead of it.
+pub(super) fn expect(map: &Mmap, bytes: Range<usize>) {
+    // A hint: where it is refused, pages are read when they are met.
+    #[cfg(unix)]
+    let _ = map.advise_range(Advice::WillNeed, bytes.start, bytes.len());
+    #[cfg(not(unix))]
+    let _ = (map, bytes);
+}
+
+/// Takes the pages of a range out of this process's memory; read again, they come from the file.
+pub(super) fn release(map: &Mmap, bytes: Range<usize>) {
+    #[cfg(unix)]
+    {
+        // SAFETY: the map is shared with the file and never written to, so that dropping its pages
+        // loses nothing: the next read finds the same bytes.
+        let advised = unsafe {
+            map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len())
+        };
+        // Where it is refused the pages stay, which is right too.
+        let _ = advised;
+    }
+    #[cfg(not(unix))]
+    let _ = (map, bytes);
 }
 
 /// Opens `path` if a regular file is there. Looks before it opens, since

@@ -24,7 +24,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use bytemuck::Pod;
 use memmap2::Mmap;
+use rayon::prelude::*;
 pub use safetensors::Dtype;
 
 pub use self::config::{Config, LinearClass, QuantizationMode};
@@ -33,14 +35,20 @@ pub use self::gguf::Gguf;
 pub use self::names::{Linear, Norm};
 pub use self::values::{Floats, InvalidAt, quantize_weights, unpack_trits};
 
+use crate::buffer::Buffer;
+use crate::model::Source;
+
 use self::error::shown;
 use self::header::Entry;
 use self::index::Index;
 use self::names::{EMBEDDING, FINAL_NORM, HEAD};
+use self::values::quantize_weights_into;
 
 type Result<T> = std::result::Result<T, CheckpointError>;
 
 const SINGLE: &str = "model.safetensors";
+/// Values of a tensor that one thread decodes at a time.
+const PIECE: usize = 4 << 20;
 const INDEX: &str = "model.safetensors.index.json";
 
 /// How the scale of a ternary linear enters its output, with `a` the integer
@@ -206,18 +214,35 @@ impl Checkpoint {
     /// # Panics
     /// If there is no such layer.
     pub fn linear(&self, layer: usize, linear: Linear) -> Result<(Vec<i8>, WeightScale)> {
+        Source::linear(self, layer, linear)
+    }
+
+    /// As [`Checkpoint::linear`], into `trits`, which has room for `N * K`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::linear`].
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn read_linear(
+        &self,
+        layer: usize,
+        linear: Linear,
+        trits: &mut [i8],
+    ) -> Result<WeightScale> {
         self.check_layer(layer);
         let name = linear.tensor(layer);
         if self.config.quantization_mode == QuantizationMode::Online {
-            let (trits, scale) = quantize_weights(&self.floats(&name)?);
-            return Ok((trits, WeightScale::Multiply(scale)));
+            let scale = quantize_weights_into(&self.floats(&name)?, trits);
+            return Ok(WeightScale::Multiply(scale));
         }
         let scale = self.scale(&linear.scale_tensor(layer))?;
         let scale = match self.config.linear_class {
             LinearClass::AutoBitLinear => WeightScale::Multiply(scale),
             LinearClass::BitLinear => WeightScale::Divide(scale),
         };
-        Ok((self.trits(&name, linear.shape(&self.config))?, scale))
+        self.trits(&name, linear.shape(&self.config).1, trits)?;
+        Ok(scale)
     }
 
     /// Names of the tensors that the model has no use for.
@@ -393,19 +418,19 @@ impl Checkpoint {
     }
 
     fn floats(&self, name: &str) -> Result<Floats> {
-        let (entry, bytes) = self.bytes(name);
-        let len = bytes.len() * 8 / entry.dtype.bitsize();
+        let (entry, _) = self.bytes(name);
+        let len = entry.shape.iter().product();
         let (floats, outcome) = match entry.dtype {
             Dtype::BF16 => {
-                let mut bits = self.reserve(name, len)?;
-                let outcome = values::append_bf16(&mut bits, bytes);
+                let mut bits = self.room(name, len)?;
+                let outcome = self.pieces(name, &mut bits, values::decode_bf16);
                 (Floats::Bf16(bits), outcome)
             }
             dtype => {
-                let mut floats = self.reserve(name, len)?;
+                let mut floats = self.room(name, len)?;
                 let outcome = match dtype {
-                    Dtype::F16 => values::append_f16(&mut floats, bytes),
-                    _ => values::append_f32(&mut floats, bytes),
+                    Dtype::F16 => self.pieces(name, &mut floats, values::decode_f16),
+                    _ => self.pieces(name, &mut floats, values::decode_f32),
                 };
                 (Floats::F32(floats), outcome)
             }
@@ -416,6 +441,31 @@ impl Checkpoint {
         let columns = entry.shape.last().copied().unwrap_or(1);
         let found = format!("{} at {}", floats.get(i), place(i, columns));
         Err(self.bad_value(name, i, found, "finite values"))
+    }
+
+    /// Decodes a tensor in pieces, so that neither the file's bytes nor a thread's share of the work
+    /// is ever large.
+    fn pieces<T: Send>(
+        &self,
+        name: &str,
+        out: &mut [T],
+        decode: fn(&mut [T], &[u8]) -> std::result::Result<(), InvalidAt>,
+    ) -> std::result::Result<(), InvalidAt> {
+        let Located { file, entry } = &self.tensors[name];
+        let map = &self.files[*file].map;
+        let width = entry.dtype.bitsize() / 8;
+        out.par_chunks_mut(PIECE)
+            .enumerate()
+            .map(|(i, out)| {
+                let start = entry.bytes.start + i * PIECE * width;
+                let bytes = start..start + out.len() * width;
+                file::expect(map, bytes.clone());
+                let outcome = decode(out, &map[bytes.clone()]);
+                file::release(map, bytes);
+                outcome.map_err(|InvalidAt(at)| InvalidAt(i * PIECE + at))
+            })
+            .find_first(|outcome| outcome.is_err())
+            .unwrap_or(Ok(()))
     }
 
     fn scale(&self, name: &str) -> Result<f32> {
@@ -431,19 +481,28 @@ impl Checkpoint {
         ))
     }
 
-    fn trits(&self, name: &str, (rows, columns): (usize, usize)) -> Result<Vec<i8>> {
-        let (entry, packed) = self.bytes(name);
-        let mut trits = self.reserve(name, rows * columns)?;
-        match values::append_trits(&mut trits, packed) {
-            Ok(()) => Ok(trits),
-            Err(InvalidAt(i)) => Err(CheckpointError::Tensor {
-                path: self.path_of(name).to_owned(),
-                tensor: name.into(),
-                offset: (entry.bytes.start + i % packed.len()) as u64,
-                found: format!("code 3 at {}", place(i, columns)),
-                right: "code 0, 1 or 2 for the trits -1, 0 and 1".into(),
-            }),
-        }
+    fn trits(&self, name: &str, columns: usize, trits: &mut [i8]) -> Result<()> {
+        let Located { file, entry } = &self.tensors[name];
+        file::expect(&self.files[*file].map, entry.bytes.clone());
+        let (_, packed) = self.bytes(name);
+        let outcome = values::decode_trits(trits, packed);
+        let (path, offset) = (self.path_of(name).to_owned(), entry.bytes.start);
+        let len = packed.len();
+        self.release(name);
+        outcome.map_err(|InvalidAt(i)| CheckpointError::Tensor {
+            path,
+            tensor: name.into(),
+            offset: (offset + i % len) as u64,
+            found: format!("code 3 at {}", place(i, columns)),
+            right: "code 0, 1 or 2 for the trits -1, 0 and 1".into(),
+        })
+    }
+
+    /// Lets go of the pages of a tensor that was read: the file would otherwise stand in memory
+    /// beside what was made of it.
+    fn release(&self, name: &str) {
+        let Located { file, entry } = &self.tensors[name];
+        file::release(&self.files[*file].map, entry.bytes.clone());
     }
 
     fn bytes(&self, name: &str) -> (&Entry, &[u8]) {
@@ -455,16 +514,12 @@ impl Checkpoint {
         &self.files[self.tensors[name].file].path
     }
 
-    fn reserve<T>(&self, name: &str, len: usize) -> Result<Vec<T>> {
-        let mut values = Vec::new();
-        match values.try_reserve_exact(len) {
-            Ok(()) => Ok(values),
-            Err(_) => Err(CheckpointError::Memory {
-                path: self.path_of(name).to_owned(),
-                tensor: name.into(),
-                bytes: len.saturating_mul(size_of::<T>()),
-            }),
-        }
+    fn room<T: Pod>(&self, name: &str, len: usize) -> Result<Buffer<T>> {
+        Buffer::try_zeroed(len).ok_or_else(|| CheckpointError::Memory {
+            path: self.path_of(name).to_owned(),
+            tensor: name.into(),
+            bytes: len.saturating_mul(size_of::<T>()),
+        })
     }
 
     /// An error at value `i` of a tensor of real numbers.

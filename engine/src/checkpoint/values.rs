@@ -2,13 +2,15 @@
 
 use half::f16;
 
+use crate::buffer::Buffer;
+
 /// A tensor of real numbers, row-major. What a file holds as F16 is widened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Floats {
     /// The upper halves of float32 values.
-    Bf16(Vec<u16>),
+    Bf16(Buffer<u16>),
     /// Float32 values.
-    F32(Vec<f32>),
+    F32(Buffer<f32>),
 }
 
 impl Floats {
@@ -39,16 +41,16 @@ impl Floats {
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Bf16(bits) => size_of_val(bits.as_slice()),
-            Self::F32(values) => size_of_val(values.as_slice()),
+            Self::Bf16(bits) => size_of_val(&bits[..]),
+            Self::F32(values) => size_of_val(&values[..]),
         }
     }
 
     /// All values as float32, exact.
     pub fn into_f32(self) -> Vec<f32> {
         match self {
-            Self::Bf16(bits) => bits.into_iter().map(widen).collect(),
-            Self::F32(values) => values,
+            Self::Bf16(bits) => bits.iter().copied().map(widen).collect(),
+            Self::F32(values) => values.to_vec(),
         }
     }
 }
@@ -62,58 +64,59 @@ fn widen(bits: u16) -> f32 {
 #[error("the value at place {0} is not allowed")]
 pub struct InvalidAt(pub usize);
 
-/// Values are appended and then looked at in pieces that stay in the first-level cache.
+/// Values are written and then looked at in pieces that stay in the first-level cache.
 const BLOCK: usize = 4096;
 
-/// Appends the decoded values of `bytes`, `B` bytes each, and fails at the
+/// Writes the decoded values of `bytes`, `B` bytes each, and fails at the
 /// first that is `bad`. The copy is checked, not the file: another process
 /// might change that in between.
-fn append<const B: usize, T: Copy>(
-    out: &mut Vec<T>,
+fn decode<const B: usize, T: Copy>(
+    out: &mut [T],
     bytes: &[u8],
-    decode: impl Fn([u8; B]) -> T,
+    value: impl Fn([u8; B]) -> T,
     bad: impl Fn(T) -> bool,
 ) -> Result<(), InvalidAt> {
     let (values, _) = bytes.as_chunks::<B>();
-    for block in values.chunks(BLOCK) {
-        let start = out.len();
-        out.extend(block.iter().map(|&bytes| decode(bytes)));
-        let new = &out[start..];
+    for (b, (new, block)) in out.chunks_mut(BLOCK).zip(values.chunks(BLOCK)).enumerate() {
+        for (new, &bytes) in new.iter_mut().zip(block) {
+            *new = value(bytes);
+        }
         // No early exit inside a block, so that this becomes vector code.
         if new.iter().fold(false, |any, &value| any | bad(value)) {
             let first = new.iter().position(|&value| bad(value));
-            return Err(InvalidAt(start + first.unwrap_or(0)));
+            return Err(InvalidAt(b * BLOCK + first.unwrap_or(0)));
         }
     }
     Ok(())
 }
 
-/// Appends little-endian bf16 values, all finite, as bits.
-pub(super) fn append_bf16(out: &mut Vec<u16>, bytes: &[u8]) -> Result<(), InvalidAt> {
-    append(out, bytes, u16::from_le_bytes, |bits| {
+/// Little-endian bf16 values, all finite, as bits.
+pub(super) fn decode_bf16(out: &mut [u16], bytes: &[u8]) -> Result<(), InvalidAt> {
+    decode(out, bytes, u16::from_le_bytes, |bits| {
         bits & 0x7f80 == 0x7f80
     })
 }
 
-/// Appends little-endian float16 values, all finite, widened.
-pub(super) fn append_f16(out: &mut Vec<f32>, bytes: &[u8]) -> Result<(), InvalidAt> {
-    let decode = |bytes| f16::from_le_bytes(bytes).to_f32();
-    append(out, bytes, decode, |value: f32| !value.is_finite())
+/// Little-endian float16 values, all finite, widened.
+pub(super) fn decode_f16(out: &mut [f32], bytes: &[u8]) -> Result<(), InvalidAt> {
+    let widen = |bytes| f16::from_le_bytes(bytes).to_f32();
+    decode(out, bytes, widen, |value: f32| !value.is_finite())
 }
 
-/// Appends little-endian float32 values, all finite.
-pub(super) fn append_f32(out: &mut Vec<f32>, bytes: &[u8]) -> Result<(), InvalidAt> {
-    append(out, bytes, f32::from_le_bytes, |value| !value.is_finite())
+/// Little-endian float32 values, all finite.
+pub(super) fn decode_f32(out: &mut [f32], bytes: &[u8]) -> Result<(), InvalidAt> {
+    decode(out, bytes, f32::from_le_bytes, |value| !value.is_finite())
 }
 
-/// Appends the trits of a packed matrix, row-major.
+/// The trits of a packed matrix, row-major, four times as many as bytes.
 ///
 /// The four codes of a byte belong to rows a quarter of the matrix apart, so
 /// that each pair of bits, taken through all bytes, is a quarter of the output.
-pub(super) fn append_trits(out: &mut Vec<i8>, packed: &[u8]) -> Result<(), InvalidAt> {
-    for shift in [0, 2, 4, 6] {
-        let decode = |[byte]: [u8; 1]| ((byte >> shift) & 3) as i8 - 1;
-        append(out, packed, decode, |trit| trit > 1)?;
+pub(super) fn decode_trits(out: &mut [i8], packed: &[u8]) -> Result<(), InvalidAt> {
+    for (quarter, out) in out.chunks_mut(packed.len()).enumerate() {
+        let trit = |[byte]: [u8; 1]| ((byte >> (2 * quarter)) & 3) as i8 - 1;
+        decode(out, packed, trit, |trit| trit > 1)
+            .map_err(|InvalidAt(i)| InvalidAt(quarter * packed.len() + i))?;
     }
     Ok(())
 }
@@ -124,8 +127,8 @@ pub(super) fn append_trits(out: &mut Vec<i8>, packed: &[u8]) -> Result<(), Inval
 /// # Errors
 /// The place in the row-major `[N, K]` matrix of a code 3, which means nothing.
 pub fn unpack_trits(packed: &[u8]) -> Result<Vec<i8>, InvalidAt> {
-    let mut trits = Vec::with_capacity(packed.len() * 4);
-    append_trits(&mut trits, packed)?;
+    let mut trits = vec![0; packed.len() * 4];
+    decode_trits(&mut trits, packed)?;
     Ok(trits)
 }
 
@@ -134,13 +137,20 @@ pub fn unpack_trits(packed: &[u8]) -> Result<Vec<i8>, InvalidAt> {
 /// `c = 1 / max(b, 1e-5)`, the trits are `round(W * c)` clamped to -1..1, and
 /// the scale is `1 / c`. Each step is rounded to float32; the sum is in f64.
 pub fn quantize_weights(weights: &Floats) -> (Vec<i8>, f32) {
+    let mut trits = vec![0; weights.len()];
+    let scale = quantize_weights_into(weights, &mut trits);
+    (trits, scale)
+}
+
+/// As [`quantize_weights`], into `trits`.
+pub(super) fn quantize_weights_into(weights: &Floats, trits: &mut [i8]) -> f32 {
     match weights {
-        Floats::Bf16(bits) => quantize(bits, widen),
-        Floats::F32(values) => quantize(values, |value| value),
+        Floats::Bf16(bits) => quantize(bits, widen, trits),
+        Floats::F32(values) => quantize(values, |value| value, trits),
     }
 }
 
-fn quantize<T: Copy>(weights: &[T], value: impl Fn(T) -> f32) -> (Vec<i8>, f32) {
+fn quantize<T: Copy>(weights: &[T], value: impl Fn(T) -> f32, trits: &mut [i8]) -> f32 {
     // Several sums side by side, in a fixed order: one would wait for each addition.
     let mut sums = [0.0_f64; 8];
     let (rows, rest) = weights.as_chunks::<8>();
@@ -155,11 +165,11 @@ fn quantize<T: Copy>(weights: &[T], value: impl Fn(T) -> f32) -> (Vec<i8>, f32) 
     }
     let mean = (sums.iter().sum::<f64>() / weights.len() as f64) as f32;
     let inverse = 1.0 / mean.max(1e-5);
-    let trits = weights.iter().map(|&weight| {
+    for (trit, &weight) in trits.iter_mut().zip(weights) {
         // Rounding to even and clamping to -1..1 comes down to this: exactly
         // one half rounds to zero, and all beyond it ends at one.
         let scaled = value(weight) * inverse;
-        i8::from(scaled > 0.5) - i8::from(scaled < -0.5)
-    });
-    (trits.collect(), 1.0 / inverse)
+        *trit = i8::from(scaled > 0.5) - i8::from(scaled < -0.5);
+    }
+    1.0 / inverse
 }

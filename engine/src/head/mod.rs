@@ -47,7 +47,7 @@ use crate::ops;
 use crate::threads::{Scheduler, Work};
 
 use input::Input;
-use plane::{Plane, up};
+use plane::{Plane, Rest, up};
 
 /// Bits a weight of each plane. Four, read for every row, exclude most rows; two more are enough for
 /// most of the others, and the last two keep rows that all look alike from being computed exactly.
@@ -101,15 +101,13 @@ impl QuantizedHead {
             .into_par_iter()
             .enumerate()
             .for_each_init(
-                || (vec![0f32; cols], Vec::with_capacity(cols)),
-                |(row, left), (n, (first, second, third, norm))| {
+                || (vec![0f32; cols], Rest::default()),
+                |(row, rest), (n, (first, second, third, norm))| {
                     head.read(n, row);
-                    left.clear();
-                    left.extend(row.iter().map(|&w| f64::from(w)));
-                    *norm = plane::norm(left);
-                    first.take(left);
-                    second.take(left);
-                    third.take(left);
+                    *norm = rest.begin(row);
+                    first.take(rest);
+                    second.take(rest);
+                    third.take(rest);
                 },
             );
         let finite = norms.iter().all(|norm| norm.is_finite());

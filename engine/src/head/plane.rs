@@ -13,6 +13,9 @@ const WORD: usize = u16::BITS as usize;
 /// Where few values are as large as the largest, a shorter step than the one that reaches it leaves
 /// less: it is shortened by this factor for as long as that helps.
 const SHORTER: f64 = 0.85;
+/// A step is chosen from this many values of each [`EVERY`] times as many.
+const SAMPLED: usize = 32;
+const EVERY: usize = 8;
 
 /// Each weight as a level times the step of its row. Levels are the `2^bits` numbers with fraction
 /// one half around 0, such as `-1.5, -0.5, 0.5, 1.5`; a code is its level's place.
@@ -104,13 +107,57 @@ impl Plane {
     }
 }
 
+/// Buffers of whoever fills slots, one row after the other.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// What is left of the row.
+    pub values: Vec<f64>,
+    /// The sum of their squares.
+    squares: f64,
+    next: Vec<f64>,
+    sample: Vec<f64>,
+}
+
+impl Rest {
+    /// All of a row: nothing was taken yet. At least its norm.
+    pub fn begin(&mut self, row: &[f32]) -> f32 {
+        self.values.clear();
+        self.values.extend(row.iter().map(|&w| f64::from(w)));
+        self.squares = squares_left(&self.values, 0.0, 1.0);
+        up(self.squares.sqrt())
+    }
+}
+
 impl Slot<'_> {
-    /// Takes a few bits of `values`, a row, and leaves the rest of them there.
-    pub fn take(self, values: &mut [f64]) {
-        // Levels lie within this many steps.
-        let reach = f64::from(1 << (self.bits - 1));
+    /// Takes a few bits of what is left of a row.
+    pub fn take(mut self, rest: &mut Rest) {
+        let sampled = rest.values.chunks(SAMPLED).step_by(EVERY).flatten();
+        rest.sample.clear();
+        rest.sample.extend(sampled);
+        let mut step = self.step(&rest.sample);
+        let mut left = self.encode(step, rest);
+        // A sample may mislead; all values can't.
+        if !(left <= rest.squares) {
+            step = self.step(&rest.values);
+            left = self.encode(step, rest);
+        }
+        std::mem::swap(&mut rest.values, &mut rest.next);
+        rest.squares = left;
+        *self.row = Row {
+            step,
+            rest: up(left.sqrt()),
+        };
+    }
+
+    /// Levels lie within this many steps.
+    fn reach(&self) -> f64 {
+        f64::from(1 << (self.bits - 1))
+    }
+
+    /// The step whose levels leave little of `values`, or 0, which leaves all.
+    fn step(&self, values: &[f64]) -> f32 {
+        let reach = self.reach();
         let largest = values.iter().fold(0f64, |m, v| m.max(v.abs()));
-        // A step of 0 takes nothing: what is left is never more than what was there.
         let (mut best, mut least) = (0f32, squares_left(values, 0.0, reach));
         let (mut step, mut before) = (largest / reach, f64::INFINITY);
         loop {
@@ -124,24 +171,22 @@ impl Slot<'_> {
             }
             (step, before) = (step * SHORTER, left);
         }
-        let step = f64::from(best);
-        let words = self.codes.len();
-        for (column, value) in values.iter_mut().enumerate() {
-            let level = level(*value, inverse(step), reach);
-            let code = (level + reach - 0.5) as u16;
-            self.codes[column % words] |= code << (self.bits * (column / words));
-            *value -= level * step;
-        }
-        *self.row = Row {
-            step: best,
-            rest: up(least.sqrt()),
-        };
+        best
     }
-}
 
-/// The norm of `values`, rounded up.
-pub(super) fn norm(values: &[f64]) -> f32 {
-    up(squares_left(values, 0.0, 1.0).sqrt())
+    /// Writes the codes of `rest.values`, and what they leave to `rest.next`; the sum of its squares.
+    fn encode(&mut self, step: f32, rest: &mut Rest) -> f64 {
+        let (reach, words) = (self.reach(), self.codes.len());
+        self.codes.fill(0);
+        rest.next.resize(rest.values.len(), 0.0);
+        let columns = rest.values.chunks(words).zip(rest.next.chunks_mut(words));
+        columns
+            .enumerate()
+            .fold(0.0, |sum, (field, (values, next))| {
+                let shift = (self.bits * field) as u32;
+                sum + encode(values, f64::from(step), reach, shift, self.codes, next)
+            })
+    }
 }
 
 /// A float32 above `value`, also above one of which this is an f64 rounding.
@@ -153,14 +198,24 @@ fn inverse(step: f64) -> f64 {
     if step == 0.0 { 0.0 } else { step.recip() }
 }
 
-/// The level nearest to `value`, of those up to `reach - 0.5` steps.
+/// Sums with it have no bits left for a fraction, and their last bits are a whole number's.
+const MAGIC: f64 = 6_755_399_441_055_744.0;
+
+/// [`MAGIC`] plus the whole number below the level nearest to `value`, of those up to `reach - 0.5`
+/// steps.
 #[inline(always)]
-fn level(value: f64, inverse: f64, reach: f64) -> f64 {
-    /// Sums with it have no bits left for a fraction.
-    const MAGIC: f64 = 6_755_399_441_055_744.0;
-    let below = (value * inverse - 0.5).clamp(-reach, reach - 1.0);
-    ((below + MAGIC) - MAGIC) + 0.5
+fn below(value: f64, inverse: f64, reach: f64) -> f64 {
+    (value * inverse - 0.5).clamp(-reach, reach - 1.0) + MAGIC
 }
+
+/// What the level nearest to `value` leaves of it.
+#[inline(always)]
+fn left(value: f64, below: f64, step: f64) -> f64 {
+    value - ((below - MAGIC) + 0.5) * step
+}
+
+/// Sums that are kept side by side.
+const LANES: usize = 16;
 
 versions! {
     /// The sum of squares of what levels of a step leave of `values`.
@@ -169,10 +224,9 @@ versions! {
 
 #[inline(always)]
 fn squares_left_body(values: &[f64], step: f64, reach: f64) -> f64 {
-    const LANES: usize = 16;
     let inverse = inverse(step);
     let square = |v: f64| {
-        let left = v - level(v, inverse, reach) * step;
+        let left = left(v, below(v, inverse, reach), step);
         left * left
     };
     let mut lanes = [0f64; LANES];
@@ -184,4 +238,49 @@ fn squares_left_body(values: &[f64], step: f64, reach: f64) -> f64 {
     }
     let tail = tail.iter().map(|&v| square(v)).sum::<f64>();
     lanes.iter().sum::<f64>() + tail
+}
+
+versions! {
+    /// Adds the codes of `values` to `codes`, shifted left, and writes what they leave to `next`; the
+    /// sum of its squares.
+    fn encode(
+        values: &[f64],
+        step: f64,
+        reach: f64,
+        shift: u32,
+        codes: &mut [u16],
+        next: &mut [f64]
+    ) -> f64 = encode_body
+}
+
+#[inline(always)]
+fn encode_body(
+    values: &[f64],
+    step: f64,
+    reach: f64,
+    shift: u32,
+    codes: &mut [u16],
+    next: &mut [f64],
+) -> f64 {
+    let inverse = inverse(step);
+    let one = |v: f64, code: &mut u16, next: &mut f64| {
+        let below = below(v, inverse, reach);
+        *code |= (below.to_bits() as u16).wrapping_add(reach as u16) << shift;
+        *next = left(v, below, step);
+        *next * *next
+    };
+    let mut lanes = [0f64; LANES];
+    let (chunks, tail) = values.as_chunks::<LANES>();
+    let (whole_codes, tail_codes) = codes[..values.len()].as_chunks_mut::<LANES>();
+    let (whole_next, tail_next) = next.as_chunks_mut::<LANES>();
+    for ((values, codes), next) in chunks.iter().zip(whole_codes).zip(whole_next) {
+        for i in 0..LANES {
+            lanes[i] += one(values[i], &mut codes[i], &mut next[i]);
+        }
+    }
+    let mut sum = lanes.iter().sum::<f64>();
+    for ((&v, code), next) in tail.iter().zip(tail_codes).zip(tail_next) {
+        sum += one(v, code, next);
+    }
+    sum
 }

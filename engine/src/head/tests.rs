@@ -23,7 +23,13 @@ impl Random {
 }
 
 fn bf16(values: &[f32]) -> Floats {
-    Floats::Bf16(values.iter().map(|v| (v.to_bits() >> 16) as u16).collect())
+    Floats::Bf16(
+        values
+            .iter()
+            .map(|v| (v.to_bits() >> 16) as u16)
+            .collect::<Vec<_>>()
+            .into(),
+    )
 }
 
 /// Holds the search to all logits, with every number of threads; what it took.
@@ -82,8 +88,8 @@ fn random_heads_of_both_widths() {
         for rows in [1, 2, 7, 300] {
             let values = random.uniforms(rows * cols);
             let inputs: Vec<_> = (0..4).map(|_| random.uniforms(cols)).collect();
-            hold(&FloatMatrix::new(&bf16(&values), cols), &inputs);
-            hold(&FloatMatrix::new(&Floats::F32(values), cols), &inputs);
+            hold(&FloatMatrix::new(bf16(&values), cols), &inputs);
+            hold(&FloatMatrix::new(Floats::F32(values.into()), cols), &inputs);
         }
     }
 }
@@ -96,7 +102,7 @@ fn narrow_heads_use_their_bounds_to_the_full() {
     for cols in [1, 2, 3, 4] {
         for _ in 0..40 {
             let values = random.uniforms(500 * cols);
-            let head = FloatMatrix::new(&Floats::F32(values), cols);
+            let head = FloatMatrix::new(Floats::F32(values.into()), cols);
             let x = random.uniforms(cols);
             hold(&head, std::slice::from_ref(&x));
             let mut logits = vec![0.0; head.rows()];
@@ -126,10 +132,10 @@ fn the_lowest_of_equal_rows_wins() {
         for twin in [17, 90, 199] {
             values[twin * cols..][..cols].copy_from_slice(&row);
         }
-        let head = FloatMatrix::new(&bf16(&values), cols);
+        let head = FloatMatrix::new(bf16(&values), cols);
         hold(&head, &[x]);
     }
-    let head = FloatMatrix::new(&Floats::F32(vec![0.0; 50 * 40]), 40);
+    let head = FloatMatrix::new(Floats::F32(vec![0.0; 50 * 40].into()), 40);
     let efforts = hold(&head, &[vec![1.0; 40], vec![0.0; 40], vec![-0.0; 40]]);
     assert!(efforts.iter().all(|e| e.exact >= 50), "{efforts:?}");
 }
@@ -149,7 +155,7 @@ fn nearly_equal_rows_are_all_computed() {
                 values[at] = f32::from_bits(values[at].to_bits() ^ 1);
             }
         }
-        let head = FloatMatrix::new(&Floats::F32(values), cols);
+        let head = FloatMatrix::new(Floats::F32(values.into()), cols);
         let inputs: Vec<_> = (0..4).map(|_| random.uniforms(cols)).collect();
         let efforts = hold(&head, &inputs);
         assert!(efforts.iter().all(|e| e.exact >= 300), "{efforts:?}");
@@ -164,7 +170,7 @@ fn inputs_with_one_huge_value() {
     for cols in SIZES {
         let mut values = random.uniforms(300 * cols);
         values.iter_mut().step_by(cols).for_each(|v| *v *= 1e-4);
-        let head = FloatMatrix::new(&Floats::F32(values), cols);
+        let head = FloatMatrix::new(Floats::F32(values.into()), cols);
         let inputs: Vec<_> = [1e3, -1e5, 1e30]
             .into_iter()
             .map(|huge| {
@@ -197,9 +203,9 @@ fn magnitudes_at_both_ends() {
                 .map(|v| v * scale)
                 .collect();
             mixed.extend_from_slice(&values[..20 * cols]);
-            hold(&FloatMatrix::new(&Floats::F32(values), cols), &inputs);
+            hold(&FloatMatrix::new(Floats::F32(values.into()), cols), &inputs);
         }
-        hold(&FloatMatrix::new(&Floats::F32(mixed), cols), &inputs);
+        hold(&FloatMatrix::new(Floats::F32(mixed.into()), cols), &inputs);
     }
 }
 
@@ -221,7 +227,7 @@ fn long_sums_stay_within_the_rounding_that_is_allowed() {
     let exact: f64 = pairs().map(|(w, x)| w * x).sum();
     let norm = pairs().map(|(w, _)| w * w).sum::<f64>().sqrt();
     let mut logit = [0.0];
-    FloatMatrix::new(&Floats::F32(row.clone()), cols).dot_rows(0..1, &x, &mut logit);
+    FloatMatrix::new(Floats::F32(row.clone().into()), cols).dot_rows(0..1, &x, &mut logit);
     let mut input = Input::default();
     input.set(&x);
     let used = (f64::from(logit[0]) - exact).abs() / input.radius(norm as f32, 0.0);
@@ -235,11 +241,11 @@ fn numbers_that_are_none() {
     let mut values = random.uniforms(100 * 20);
     values[777] = f32::NAN;
     hold(
-        &FloatMatrix::new(&Floats::F32(values.clone()), 20),
+        &FloatMatrix::new(Floats::F32(values.clone().into()), 20),
         &[vec![1.0; 20]],
     );
     values[777] = f32::INFINITY;
-    let head = FloatMatrix::new(&Floats::F32(values), 20);
+    let head = FloatMatrix::new(Floats::F32(values.into()), 20);
     let mut bad = vec![1.0; 20];
     bad[3] = f32::NAN;
     hold(
@@ -253,7 +259,7 @@ fn numbers_that_are_none() {
 fn most_rows_are_excluded() {
     let mut random = Random(8);
     let (rows, cols) = (4000, 256);
-    let head = FloatMatrix::new(&bf16(&random.uniforms(rows * cols)), cols);
+    let head = FloatMatrix::new(bf16(&random.uniforms(rows * cols)), cols);
     let inputs: Vec<_> = (0..5).map(|_| random.uniforms(cols)).collect();
     for effort in hold(&head, &inputs) {
         let [first, second, third] = effort.read;

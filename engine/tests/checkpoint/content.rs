@@ -55,8 +55,11 @@ fn master_weights_quantize() {
     for case in cases {
         let weights: Vec<f32> = case["w"].as_array().unwrap().iter().map(float).collect();
         // All of them are bf16 values.
-        let upper = weights.iter().map(|w| (w.to_bits() >> 16) as u16).collect();
-        for weights in [Floats::F32(weights.clone()), Floats::Bf16(upper)] {
+        let upper: Vec<_> = weights.iter().map(|w| (w.to_bits() >> 16) as u16).collect();
+        for weights in [
+            Floats::F32(weights.clone().into()),
+            Floats::Bf16(upper.into()),
+        ] {
             let (trits, scale) = quantize_weights(&weights);
             let trits: Vec<_> = trits.into_iter().map(i64::from).collect();
             assert_eq!(trits, ints(&case["trits"]));
@@ -74,10 +77,10 @@ fn master_weights_quantize() {
 fn a_half_rounds_to_even_and_a_zero_matrix_to_zeros() {
     // mean |W| = 1, so that c = 1 and W is rounded as it stands.
     let weights = vec![0.5, -0.5, 0.75, -0.75, 1.5, -1.5, 2.0, -0.5000001];
-    let (trits, scale) = quantize_weights(&Floats::F32(weights));
+    let (trits, scale) = quantize_weights(&Floats::F32(weights.into()));
     assert_eq!(trits, [0, 0, 1, -1, 1, -1, 1, -1]);
     assert_eq!(scale, 1.0);
-    let (trits, scale) = quantize_weights(&Floats::F32(vec![0.0, -0.0, 0.0]));
+    let (trits, scale) = quantize_weights(&Floats::F32(vec![0.0, -0.0, 0.0].into()));
     assert_eq!(trits, [0, 0, 0]);
     assert!((scale / 1e-5 - 1.0).abs() < 3e-7);
 }

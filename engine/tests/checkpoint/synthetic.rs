@@ -146,9 +146,9 @@ fn an_untied_head_is_its_own() {
     let tensors = [frame(0x3c00), linears].concat();
     folder.write(MODEL, &safetensors(&tensors));
     let loaded = load(folder.path()).unwrap();
-    let head = (0..V * H).map(|i| i as f32 - 0.1).collect();
-    assert_eq!(loaded.head, Some(Floats::F32(head)));
-    assert_eq!(loaded.embedding, Floats::F32(vec![1.0; V * H]));
+    let head: Vec<_> = (0..V * H).map(|i| i as f32 - 0.1).collect();
+    assert_eq!(loaded.head, Some(Floats::F32(head.into())));
+    assert_eq!(loaded.embedding, Floats::F32(vec![1.0; V * H].into()));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn bfloat16_is_widened_exactly() {
     let units = fixture_json("units.json");
     for pair in units["misc"]["bf16_to_f32"].as_array().unwrap() {
         let bits = |i: usize| u32::from_str_radix(pair[i].as_str().unwrap(), 16).unwrap();
-        let floats = Floats::Bf16(vec![bits(0) as u16]);
+        let floats = Floats::Bf16(vec![bits(0) as u16].into());
         assert_eq!(floats.get(0).to_bits(), bits(1));
         assert_eq!(floats.into_f32()[0].to_bits(), bits(1));
     }

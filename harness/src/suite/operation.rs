@@ -88,8 +88,8 @@ impl RowsPlan {
             Row::Softmax | Row::Rotate => Vec::new(),
         };
         let head = matches!(row, Row::Head).then(|| {
-            let upper = x.iter().map(|v| (v.to_bits() >> 16) as u16).collect();
-            FloatMatrix::new(&Floats::Bf16(upper), b)
+            let upper: Vec<_> = x.iter().map(|v| (v.to_bits() >> 16) as u16).collect();
+            FloatMatrix::new(Floats::Bf16(upper.into()), b)
         });
         if head.is_some() {
             for value in &mut x {

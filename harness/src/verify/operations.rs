@@ -68,7 +68,7 @@ fn judge_master_weights() -> Check {
                 continue;
             }
         };
-        let (got, got_scale) = quantize_weights(&Floats::F32(weights.clone()));
+        let (got, got_scale) = quantize_weights(&Floats::F32(weights.clone().into()));
         differences.add(&got, &trits, |i| format!("{name}: weight {}", weights[i]));
         differences.add(&[got_scale.to_bits()], &[scale.to_bits()], |_| {
             format!("{name}: scale bits")

@@ -275,7 +275,7 @@ fn judge_online(cases: &[units::Online]) -> Check {
     let mut scale_errors = Vec::new();
     for case in cases {
         let name = format!("{} x {}", case.rows, case.cols);
-        let (trits, scale) = quantize_weights(&Floats::F32(case.weights.clone()));
+        let (trits, scale) = quantize_weights(&Floats::F32(case.weights.clone().into()));
         differences.add(&trits, &case.trits, |i| format!("{name}: weight {i}"));
         let error = (f64::from(scale) - case.value).abs() / case.value;
         scale_errors.push(error);

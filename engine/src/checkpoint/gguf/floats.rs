@@ -5,33 +5,33 @@ use half::f16;
 use super::super::values::{self, Floats, InvalidAt};
 use super::Fault;
 use super::kind::Kind;
+use crate::buffer::Buffer;
 
-/// The values of a tensor of floats, or of blocks of integers with a scale, row-major.
+/// The values of a tensor of bf16, row-major, into `out`, which has a place for each.
+pub(super) fn halves(bytes: &[u8], mut out: Buffer<u16>) -> Result<Floats, Fault> {
+    let outcome = values::decode_bf16(&mut out, bytes);
+    finite(Kind::Bf16, Floats::Bf16(out), outcome)
+}
+
+/// The values of a tensor of other floats, or of blocks of integers with a scale, row-major, into
+/// `out`, which has a place for each.
 ///
 /// - `Q8_0`: 32 values a block, a float16 `d` and 32 `int8`: `d * q`.
 /// - `Q6_K`: 256 values a block, as [`q6_k`] says.
-///
-/// `floats` and `halves` are empty; the one that the result is made of has room for it.
-pub(super) fn read(
-    kind: Kind,
-    bytes: &[u8],
-    mut floats: Vec<f32>,
-    mut halves: Vec<u16>,
-) -> Result<Floats, Fault> {
+pub(super) fn floats(kind: Kind, bytes: &[u8], mut out: Buffer<f32>) -> Result<Floats, Fault> {
     let outcome = match kind {
-        Kind::F32 => values::append_f32(&mut floats, bytes),
-        Kind::F16 => values::append_f16(&mut floats, bytes),
-        Kind::Bf16 => values::append_bf16(&mut halves, bytes),
-        Kind::Q8_0 => return blocks::<34>(bytes, floats, 0, q8_0),
-        Kind::Q6K => return blocks::<210>(bytes, floats, 208, q6_k),
-        Kind::Tq1_0 | Kind::Tq2_0 | Kind::I2S => {
-            unreachable!("opening refuses {kind} for real numbers")
+        Kind::F32 => values::decode_f32(&mut out, bytes),
+        Kind::F16 => values::decode_f16(&mut out, bytes),
+        Kind::Q8_0 => return blocks::<34, 32>(bytes, out, 0, q8_0),
+        Kind::Q6K => return blocks::<210, 256>(bytes, out, 208, q6_k),
+        Kind::Bf16 | Kind::Tq1_0 | Kind::Tq2_0 | Kind::I2S => {
+            unreachable!("{kind} is read elsewhere")
         }
     };
-    let floats = match kind {
-        Kind::Bf16 => Floats::Bf16(halves),
-        _ => Floats::F32(floats),
-    };
+    finite(kind, Floats::F32(out), outcome)
+}
+
+fn finite(kind: Kind, floats: Floats, outcome: Result<(), InvalidAt>) -> Result<Floats, Fault> {
     match outcome {
         Ok(()) => Ok(floats),
         Err(InvalidAt(i)) => Err(Fault {
@@ -42,14 +42,19 @@ pub(super) fn read(
     }
 }
 
-/// Blocks of `B` bytes with a float16 scale at `scale_at`.
-fn blocks<const B: usize>(
+/// Blocks of `B` bytes for `N` values, with a float16 scale at `scale_at`.
+fn blocks<const B: usize, const N: usize>(
     bytes: &[u8],
-    mut out: Vec<f32>,
+    mut out: Buffer<f32>,
     scale_at: usize,
-    append: impl Fn(&mut Vec<f32>, &[u8; B], f32),
+    decode: impl Fn(&[u8; B], f32) -> [f32; N],
 ) -> Result<Floats, Fault> {
-    for (i, block) in bytes.as_chunks::<B>().0.iter().enumerate() {
+    let blocks = bytes
+        .as_chunks::<B>()
+        .0
+        .iter()
+        .zip(out.as_chunks_mut::<N>().0);
+    for (i, (block, out)) in blocks.enumerate() {
         let scale = scale(block, scale_at);
         if !scale.is_finite() {
             return Err(Fault {
@@ -58,7 +63,7 @@ fn blocks<const B: usize>(
                 right: "finite scales",
             });
         }
-        append(&mut out, block, scale);
+        *out = decode(block, scale);
     }
     Ok(Floats::F32(out))
 }
@@ -68,8 +73,8 @@ pub(super) fn scale(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-fn q8_0(out: &mut Vec<f32>, block: &[u8; 34], scale: f32) {
-    out.extend(block[2..].iter().map(|&q| scale * f32::from(q as i8)));
+fn q8_0(block: &[u8; 34], scale: f32) -> [f32; 32] {
+    std::array::from_fn(|i| scale * f32::from(block[2 + i] as i8))
 }
 
 /// Bytes: 128 with the low four bits of the values, 64 with the high two, 16 `int8` scales, a
@@ -77,14 +82,14 @@ fn q8_0(out: &mut Vec<f32>, block: &[u8; 34], scale: f32) {
 /// `64 * h + j % 64` of the low bits, in its lower half while `j < 64`; to byte `32 * h + j % 32`
 /// of the high bits, at bit `2 * (j / 32)`; and to scale `i / 16`. It is
 /// `d * scale * (bits - 32)`, each product rounded to float32.
-fn q6_k(out: &mut Vec<f32>, block: &[u8; 210], scale: f32) {
+fn q6_k(block: &[u8; 210], scale: f32) -> [f32; 256] {
     let (low, rest) = block.split_at(128);
     let (high, scales) = rest.split_at(64);
-    out.extend((0..256).map(|i| {
+    std::array::from_fn(|i| {
         let (h, j) = (i / 128, i % 128);
         let low = low[64 * h + j % 64] >> (4 * (j / 64)) & 15;
         let high = high[32 * h + j % 32] >> (2 * (j / 32)) & 3;
         let value = i16::from(high << 4 | low) - 32;
         scale * f32::from(scales[i / 16] as i8) * f32::from(value)
-    }));
+    })
 }

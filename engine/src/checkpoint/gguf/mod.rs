@@ -25,6 +25,7 @@ mod ternary;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use bytemuck::Pod;
 use memmap2::Mmap;
 
 use self::header::Entry;
@@ -34,6 +35,7 @@ use super::error::{CheckpointError, shown};
 use super::names::{Linear, Norm};
 use super::values::Floats;
 use super::{WeightScale, file};
+use crate::buffer::Buffer;
 use crate::model::Source;
 
 type Result<T> = std::result::Result<T, CheckpointError>;
@@ -189,24 +191,21 @@ impl Gguf {
     fn floats(&self, name: &str) -> Result<Floats> {
         let entry = &self.tensors[name];
         let count = entry.dimensions.iter().product();
-        let (floats, halves) = match entry.kind {
-            Kind::Bf16 => (Vec::new(), self.reserve(name, count)?),
-            _ => (self.reserve(name, count)?, Vec::new()),
-        };
         let bytes = &self.map[entry.bytes.clone()];
-        floats::read(entry.kind, bytes, floats, halves).map_err(|fault| self.refuse(name, fault))
+        let outcome = match entry.kind {
+            Kind::Bf16 => floats::halves(bytes, self.room(name, count)?),
+            kind => floats::floats(kind, bytes, self.room(name, count)?),
+        };
+        file::release(&self.map, entry.bytes.clone());
+        outcome.map_err(|fault| self.refuse(name, fault))
     }
 
-    fn reserve<T>(&self, name: &str, len: usize) -> Result<Vec<T>> {
-        let mut values = Vec::new();
-        match values.try_reserve_exact(len) {
-            Ok(()) => Ok(values),
-            Err(_) => Err(CheckpointError::Memory {
-                path: self.path.clone(),
-                tensor: name.into(),
-                bytes: len.saturating_mul(size_of::<T>()),
-            }),
-        }
+    fn room<T: Pod>(&self, name: &str, len: usize) -> Result<Buffer<T>> {
+        Buffer::try_zeroed(len).ok_or_else(|| CheckpointError::Memory {
+            path: self.path.clone(),
+            tensor: name.into(),
+            bytes: len.saturating_mul(size_of::<T>()),
+        })
     }
 
     fn refuse(&self, name: &str, fault: Fault) -> CheckpointError {
@@ -242,20 +241,20 @@ impl Source for Gguf {
         self.floats(&norm_tensor(layer, norm)).map(Floats::into_f32)
     }
 
-    fn linear(&self, layer: usize, linear: Linear) -> Result<(Vec<i8>, WeightScale)> {
+    fn read_linear(&self, layer: usize, linear: Linear, trits: &mut [i8]) -> Result<WeightScale> {
         self.check_layer(layer);
         let name = linear_tensor(layer, linear);
         let entry = &self.tensors[&name];
-        let (rows, columns) = linear.shape(&self.config);
-        let mut trits = self.reserve(&name, rows * columns)?;
         let scale = match entry.kind {
             Kind::I2S | Kind::Tq1_0 | Kind::Tq2_0 => {
-                ternary::unpack(entry.kind, &self.map[entry.bytes.clone()], &mut trits)
+                let scale = ternary::unpack(entry.kind, &self.map[entry.bytes.clone()], trits);
+                file::release(&self.map, entry.bytes.clone());
+                scale
             }
-            kind => ternary::of_floats(&self.floats(&name)?, kind.block().1, &mut trits),
+            kind => ternary::of_floats(&self.floats(&name)?, kind.block().1, trits),
         };
         let scale = scale.map_err(|fault| self.refuse(&name, fault))?;
-        Ok((trits, WeightScale::Multiply(scale)))
+        Ok(WeightScale::Multiply(scale))
     }
 }
 

@@ -10,8 +10,8 @@ const OF_ZEROS: f32 = 1.0;
 
 const ONE_SCALE: &str = "one scale for all blocks that are not zero: the product has no other";
 
-/// Trits of a packed type, row-major, appended to `trits`; and the scale that multiplies them.
-pub(super) fn unpack(kind: Kind, bytes: &[u8], trits: &mut Vec<i8>) -> Result<f32, Fault> {
+/// Trits of a packed type, row-major, into `trits`; the scale that multiplies them.
+pub(super) fn unpack(kind: Kind, bytes: &[u8], trits: &mut [i8]) -> Result<f32, Fault> {
     match kind {
         Kind::I2S => i2_s(bytes, trits),
         Kind::Tq1_0 => blocks::<54>(bytes, trits, |block| Ok(tq1_0(block))),
@@ -22,10 +22,10 @@ pub(super) fn unpack(kind: Kind, bytes: &[u8], trits: &mut Vec<i8>) -> Result<f3
 
 /// Trits and scale of a matrix of floats, of which each must be `-s`, `0` or `s`: what converters
 /// make of a ternary matrix whose rows are no whole blocks.
-pub(super) fn of_floats(values: &Floats, size: usize, trits: &mut Vec<i8>) -> Result<f32, Fault> {
+pub(super) fn of_floats(values: &Floats, size: usize, trits: &mut [i8]) -> Result<f32, Fault> {
     let all = || (0..values.len()).map(|i| values.get(i));
     let scale = all().map(f32::abs).find(|&v| v > 0.0).unwrap_or(OF_ZEROS);
-    for (i, value) in all().enumerate() {
+    for (i, (value, trit)) in all().zip(trits).enumerate() {
         if value != 0.0 && value.abs() != scale {
             return Err(Fault {
                 offset: i * size,
@@ -36,7 +36,7 @@ pub(super) fn of_floats(values: &Floats, size: usize, trits: &mut Vec<i8>) -> Re
                 right: "values that are zero, or one number with either sign",
             });
         }
-        trits.push(i8::from(value > 0.0) - i8::from(value < 0.0));
+        *trit = i8::from(value > 0.0) - i8::from(value < 0.0);
     }
     Ok(scale)
 }
@@ -48,13 +48,13 @@ pub(super) fn of_floats(values: &Floats, size: usize, trits: &mut Vec<i8>) -> Re
 /// That is the order in which bitnet.cpp packs and computes on x86-64. Built for ARM, it packs 64
 /// values into 16 bytes instead, and nothing in a file says which machine wrote it: such a file
 /// loads as other weights.
-fn i2_s(bytes: &[u8], trits: &mut Vec<i8>) -> Result<f32, Fault> {
+fn i2_s(bytes: &[u8], trits: &mut [i8]) -> Result<f32, Fault> {
     let (packed, tail) = bytes.split_at(bytes.len() - 32);
-    for (b, block) in packed.as_chunks::<32>().0.iter().enumerate() {
-        for shift in [6, 4, 2, 0] {
-            let start = trits.len();
-            trits.extend(block.iter().map(|byte| (byte >> shift & 3) as i8 - 1));
-            if let Some(i) = trits[start..].iter().position(|&trit| trit > 1) {
+    let blocks = packed.as_chunks::<32>().0.iter();
+    for (b, (block, trits)) in blocks.zip(trits.as_chunks_mut::<128>().0).enumerate() {
+        for (trits, shift) in trits.as_chunks_mut::<32>().0.iter_mut().zip([6, 4, 2, 0]) {
+            *trits = block.map(|byte| (byte >> shift & 3) as i8 - 1);
+            if let Some(i) = trits.iter().position(|&trit| trit > 1) {
                 return Err(code_3(b * 32 + i, b));
             }
         }
@@ -77,11 +77,12 @@ fn i2_s(bytes: &[u8], trits: &mut Vec<i8>) -> Result<f32, Fault> {
 /// Blocks of `B` bytes for 256 values, the last two of which are a float16 scale.
 fn blocks<const B: usize>(
     bytes: &[u8],
-    trits: &mut Vec<i8>,
+    trits: &mut [i8],
     unpack: impl Fn(&[u8; B]) -> Result<[i8; 256], usize>,
 ) -> Result<f32, Fault> {
     let mut common = None;
-    for (b, block) in bytes.as_chunks::<B>().0.iter().enumerate() {
+    let blocks = bytes.as_chunks::<B>().0.iter();
+    for (b, (block, trits)) in blocks.zip(trits.as_chunks_mut::<256>().0).enumerate() {
         let values = unpack(block).map_err(|byte| code_3(b * B + byte, b))?;
         let scale = scale(block, B - 2);
         let zero = values == [0; 256];
@@ -102,7 +103,7 @@ fn blocks<const B: usize>(
                 return Err(fault(found, ONE_SCALE));
             }
         }
-        trits.extend(values);
+        *trits = values;
     }
     Ok(common.map_or(OF_ZEROS, |(_, scale)| scale))
 }
