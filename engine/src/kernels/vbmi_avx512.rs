@@ -7,6 +7,8 @@
 //!
 //! Per 64 packed bytes, 320 weights: 1 shift, 2 `vpermb`, 1 `vpternlogd`, 5 `and`, 5 `vpdpbusd`;
 //! 14 operations on two ports, of which the shift wants one and `vpermb` the other: 7 cycles.
+//! For several tokens codes must stand alone: tables of one code each spare shifts and masks, 8
+//! operations for all tokens together.
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
