@@ -60,27 +60,53 @@ fn codes(quad: [i8; QUAD]) -> u32 {
     ((word & 0x7f7f_7f7f) + 0x0101_0101) ^ (word & 0x8080_8080)
 }
 
-/// Activations in groups of four columns, each group's tokens next to each other.
+/// Of `left` tokens, those whose activations lie next to each other.
+pub(super) fn group(left: usize) -> usize {
+    match left {
+        8.. => 8,
+        4.. => 4,
+        2.. => 2,
+        _ => 1,
+    }
+}
+
+/// Activations in groups of tokens ([`group`]): `[group][quad of columns][token of the group]`.
 pub(super) fn prepare<const F: usize>(quantized: &Quantized, tables: &mut Aligned) {
     let (tokens, quads) = (quantized.tokens(), lines::<F>(quantized.cols()) * F);
     tables.reserve(quads * tokens * QUAD);
     let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<QUAD>();
-    for t in 0..tokens {
-        let (q, _) = quantized.padded(t).as_chunks::<QUAD>();
-        if tokens == 1 {
-            table[..quads].copy_from_slice(&q[..quads]);
-            break;
-        }
-        for (out, q) in table[t..].iter_mut().step_by(tokens).zip(&q[..quads]) {
-            *out = *q;
-        }
+    let mut t = 0;
+    while t < tokens {
+        let to = &mut table[t * quads..];
+        t += match group(tokens - t) {
+            8 => interleave::<8>(quantized, t, quads, to),
+            4 => interleave::<4>(quantized, t, quads, to),
+            2 => interleave::<2>(quantized, t, quads, to),
+            _ => interleave::<1>(quantized, t, quads, to),
+        };
     }
+}
+
+/// Writes the group of `T` tokens from `first` on.
+fn interleave<const T: usize>(
+    quantized: &Quantized,
+    first: usize,
+    quads: usize,
+    to: &mut [[i8; QUAD]],
+) -> usize {
+    let rows: [&[[i8; QUAD]]; T] =
+        std::array::from_fn(|t| &quantized.padded(first + t).as_chunks().0[..quads]);
+    let (groups, _) = to.as_chunks_mut::<T>();
+    for (i, group) in groups[..quads].iter_mut().enumerate() {
+        *group = rows.map(|row| row[i]);
+    }
+    T
 }
 
 /// How a packed line becomes codes.
 #[cfg(target_arch = "x86_64")]
 pub(super) trait Unpack<const F: usize>: Copy {
-    /// Bits by which the codes of each field are shifted left within their byte.
+    /// Bits by which [`Unpack::fields`] leaves the codes of each field shifted left in their byte.
     const SHIFTS: [u32; F];
 
     /// Loads constants.
@@ -94,6 +120,12 @@ pub(super) trait Unpack<const F: usize>: Copy {
     /// # Safety
     /// The CPU must have the features of the kernel.
     unsafe fn fields(self, line: std::arch::x86_64::__m512i) -> [std::arch::x86_64::__m512i; F];
+
+    /// The code vectors of a line, none shifted.
+    ///
+    /// # Safety
+    /// The CPU must have the features of the kernel.
+    unsafe fn plain(self, line: std::arch::x86_64::__m512i) -> [std::arch::x86_64::__m512i; F];
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -106,7 +138,7 @@ mod x86 {
 
     use crate::prefetch;
 
-    use super::super::Operands;
+    use super::super::{Operands, several_avx512 as several};
     use super::*;
 
     /// Lines after which sums of shifted codes are brought down, lest they overflow: a line adds
@@ -116,135 +148,68 @@ mod x86 {
     /// The sums of a range of rows; see [`super::super::Rows`].
     ///
     /// # Safety
-    /// The CPU must have AVX-512 F and VNNI, and what `U` needs.
+    /// The CPU must have AVX-512 F, BW and VNNI, and what `U` needs.
     #[inline(always)]
     pub(in super::super) unsafe fn rows<U: Unpack<F>, const F: usize>(
         op: &Operands<'_>,
         range: Range<usize>,
         out: &mut [i32],
     ) {
-        let tokens = op.quantized.tokens();
-        let tile_bytes = lines::<F>(op.cols) * LINE;
-        let quads = lines::<F>(op.cols) * F;
-        let table = &op.tables.as_slice::<i32>()[..quads * tokens];
         // SAFETY: the caller vouches for the features.
-        let unpack = unsafe { U::new() };
-        let tiles = out.chunks_mut(ROWS * tokens);
-        for (tile, out) in range.step_by(ROWS).zip(tiles) {
-            let weights = &op.weights[tile / ROWS * tile_bytes..][..tile_bytes];
-            let mut t = 0;
-            while t < tokens {
-                let batch = Batch {
-                    weights,
-                    table,
-                    tokens,
-                    first: t,
-                    biases: op.quantized.sums(),
-                };
-                // SAFETY: the caller vouches for the features; each arm's batch ends at or before `tokens`.
-                t += unsafe {
-                    match tokens - t {
-                        16.. => batch.several::<U, F, 16>(unpack, out),
-                        8.. => batch.several::<U, F, 8>(unpack, out),
-                        4.. => batch.several::<U, F, 4>(unpack, out),
-                        2.. => batch.several::<U, F, 2>(unpack, out),
-                        _ => batch.one::<U, F>(unpack, out),
-                    }
-                };
+        unsafe {
+            let unpack = U::new();
+            match op.quantized.tokens() {
+                1 => one::<U, F>(unpack, op, range, out),
+                _ => several::rows::<U, F>(unpack, op, range, out),
             }
         }
     }
 
-    /// Tokens of a batch that one tile meets at once.
-    struct Batch<'a> {
-        weights: &'a [u8],
-        table: &'a [i32],
-        tokens: usize,
-        first: usize,
-        biases: &'a [i32],
-    }
-
-    impl Batch<'_> {
-        /// One token: codes are left where they lie in their bytes, a sum for each field, and the
-        /// sums are shifted at the end.
-        #[inline(always)]
-        unsafe fn one<U: Unpack<F>, const F: usize>(&self, unpack: U, out: &mut [i32]) -> usize {
+    /// One token: codes are left where they lie in their bytes, a sum for each field, and the
+    /// sums are shifted at the end.
+    #[inline(always)]
+    unsafe fn one<U: Unpack<F>, const F: usize>(
+        unpack: U,
+        op: &Operands<'_>,
+        range: Range<usize>,
+        out: &mut [i32],
+    ) {
+        let lines = lines::<F>(op.cols);
+        let table = &op.tables.as_slice::<i32>()[..lines * F];
+        let tiles = out.chunks_mut(ROWS);
+        for (first, out) in range.step_by(ROWS).zip(tiles) {
+            let weights = &op.weights[first / ROWS * lines * LINE..][..lines * LINE];
             // SAFETY: the caller vouches for the features. A chunk of `weights` is made of whole
-            // lines, and of `table` (checked by `rows`) there are F * tokens values for each.
-            unsafe {
+            // lines, of `table` (checked above) there are F values for each, and `column` holds
+            // the 16 lanes.
+            let column = unsafe {
                 let mut sum = _mm512_setzero_si512();
-                let runs = self.weights.chunks(RUN * LINE);
-                for (weights, table) in runs.zip(self.table.chunks(RUN * F * self.tokens)) {
+                let runs = weights.chunks(RUN * LINE);
+                for (weights, table) in runs.zip(table.chunks(RUN * F)) {
                     let mut sums = [_mm512_setzero_si512(); F];
-                    let mut q = table.as_ptr().add(self.first);
+                    let mut q = table.as_ptr();
                     for line in weights.as_chunks::<LINE>().0 {
                         let line = line.as_ptr();
                         prefetch::in_two_steps(line);
                         let fields = unpack.fields(_mm512_load_si512(line.cast()));
                         for (f, sum) in sums.iter_mut().enumerate() {
-                            let q = _mm512_set1_epi32(*q.add(f * self.tokens));
+                            let q = _mm512_set1_epi32(*q.add(f));
                             *sum = _mm512_dpbusd_epi32(*sum, fields[f], q);
                         }
-                        q = q.wrapping_add(F * self.tokens);
+                        q = q.wrapping_add(F);
                     }
                     for (sums, shift) in sums.into_iter().zip(U::SHIFTS) {
                         let exact = _mm512_sra_epi32(sums, _mm_cvtsi32_si128(shift as i32));
                         sum = _mm512_add_epi32(sum, exact);
                     }
                 }
-                self.store(sum, 0, out);
-            }
-            1
-        }
-
-        /// `T` tokens: a line is unpacked once, down to plain codes.
-        #[inline(always)]
-        unsafe fn several<U: Unpack<F>, const F: usize, const T: usize>(
-            &self,
-            unpack: U,
-            out: &mut [i32],
-        ) -> usize {
-            let step = F * self.tokens;
-            // SAFETY: the caller vouches for the features. `weights` is made of whole lines, and
-            // of `table` (checked by `rows`) there are F * tokens values for each, of which this
-            // batch reads T from `first` on; the caller has first + T <= tokens.
-            unsafe {
-                let mut sums = [_mm512_setzero_si512(); T];
-                for (i, line) in self.weights.as_chunks::<LINE>().0.iter().enumerate() {
-                    let q = self.table[i * step..][..step].as_ptr().add(self.first);
-                    let mut fields = unpack.fields(_mm512_load_si512(line.as_ptr().cast()));
-                    for (field, shift) in fields.iter_mut().zip(U::SHIFTS) {
-                        *field = _mm512_srl_epi16(*field, _mm_cvtsi32_si128(shift as i32));
-                    }
-                    for (f, &field) in fields.iter().enumerate() {
-                        for (t, sum) in sums.iter_mut().enumerate() {
-                            let q = _mm512_set1_epi32(*q.add(f * self.tokens + t));
-                            *sum = _mm512_dpbusd_epi32(*sum, field, q);
-                        }
-                    }
-                }
-                for (t, sum) in sums.into_iter().enumerate() {
-                    self.store(sum, t, out);
-                }
-            }
-            T
-        }
-
-        /// Takes the bias of the codes off and writes a token's column of the tile.
-        ///
-        /// Sums of codes may wrap; the difference is the true sum, which fits.
-        #[inline(always)]
-        unsafe fn store(&self, sum: __m512i, t: usize, out: &mut [i32]) {
-            let t = self.first + t;
-            let mut column = [0i32; ROWS];
-            // SAFETY: the caller vouches for the features; `column` holds the 16 lanes.
-            unsafe {
-                let sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(self.biases[t]));
+                // Sums of codes may wrap; the difference is the true sum, which fits.
+                let sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(op.quantized.sums()[0]));
+                let mut column = [0i32; ROWS];
                 _mm512_storeu_si512(column.as_mut_ptr().cast(), sum);
-            }
-            for (out, sum) in out[t..].iter_mut().step_by(self.tokens).zip(column) {
-                *out = sum;
-            }
+                column
+            };
+            out.copy_from_slice(&column[..out.len()]);
         }
     }
 }

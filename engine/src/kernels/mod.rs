@@ -18,6 +18,10 @@ mod lanes_avx512;
 #[cfg(target_arch = "x86_64")]
 mod maddubs_avx2;
 mod naive;
+#[cfg(target_arch = "x86_64")]
+mod several_avx512;
+#[cfg(target_arch = "x86_64")]
+mod sums_avx512;
 pub(crate) mod tiles_amx;
 #[cfg(target_arch = "x86_64")]
 mod tmac_avx2;

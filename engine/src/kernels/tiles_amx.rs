@@ -66,6 +66,7 @@ mod x86 {
     use std::ops::Range;
 
     use super::super::Operands;
+    use super::super::sums_avx512::{Sums, TOKENS};
     use super::super::vbmi_avx512::FiveTrits;
     use super::lanes::{LINE, Unpack};
     use super::*;
@@ -73,8 +74,6 @@ mod x86 {
 
     /// Rows of a tile register: tokens, or quads of columns.
     const HEIGHT: usize = 16;
-    /// Tokens that meet the weights at once.
-    const TOKENS: usize = 2 * HEIGHT;
     /// Lines of a block: they unpack to whole tile registers.
     const LINES: usize = HEIGHT;
     /// Columns of a block.
@@ -86,10 +85,6 @@ mod x86 {
     #[derive(Clone, Copy)]
     #[repr(align(64))]
     struct Codes([[[u8; LINE]; LINES * FIELDS]; 2]);
-
-    /// Sums as the tiles leave them: `[token][row]`.
-    #[repr(align(64))]
-    struct Sums([[i32; 2 * ROWS]; TOKENS]);
 
     /// What `ldtilecfg` reads.
     #[repr(C, align(64))]
@@ -142,7 +137,7 @@ mod x86 {
             let tile = row / ROWS;
             [tile, tile + 1].map(|tile| &weights[tile.min(tiles - 1) * lines..][..lines])
         };
-        let mut sums = Sums([[0; 2 * ROWS]; TOKENS]);
+        let mut sums = Sums::zero();
         // SAFETY: the caller vouches for the features. Tiles of tokens have no more rows than
         // there are tokens, so that `activations` (checked above) holds what they load.
         unsafe {
@@ -184,7 +179,7 @@ mod x86 {
                 store(&mut sums);
                 let halves = out.chunks_mut(ROWS * tokens).enumerate();
                 for (half, out) in halves {
-                    write(&sums, half, op.quantized.sums(), some.clone(), out);
+                    sums.write(half, op.quantized.sums(), some.clone(), out);
                 }
             }
             asm!("tilerelease");
@@ -230,11 +225,9 @@ mod x86 {
                 // SAFETY: the caller vouches for the features; a line and a quad of codes are as
                 // long as a register.
                 unsafe {
-                    let fields = unpack.fields(_mm512_load_si512(line.as_ptr().cast()));
-                    for f in 0..FIELDS {
-                        let shift = _mm_cvtsi32_si128(FiveTrits::SHIFTS[f] as i32);
-                        let plain = _mm512_srl_epi16(fields[f], shift);
-                        _mm512_store_si512(quads[f].as_mut_ptr().cast(), plain);
+                    let plain = unpack.plain(_mm512_load_si512(line.as_ptr().cast()));
+                    for (quad, plain) in quads.iter_mut().zip(plain) {
+                        _mm512_store_si512(quad.as_mut_ptr().cast(), plain);
                     }
                 }
             }
@@ -282,71 +275,6 @@ mod x86 {
                 stride = in(reg) size_of::<[i32; 2 * ROWS]>(),
                 options(nostack, preserves_flags),
             );
-        }
-    }
-
-    /// Writes a tile of rows, less the bias of the codes: a token's sums become a row's.
-    ///
-    /// Sums of codes may wrap; the difference is the true sum, which fits.
-    #[inline(always)]
-    unsafe fn write(sums: &Sums, half: usize, biases: &[i32], some: Range<usize>, out: &mut [i32]) {
-        let tokens = biases.len();
-        for (i, first) in some.clone().step_by(HEIGHT).enumerate() {
-            let count = (some.end - first).min(HEIGHT);
-            let mask = (u16::MAX) >> (HEIGHT - count);
-            // SAFETY: the caller vouches for the features; lanes that the mask leaves out are
-            // not touched, and `place` is as long as the others.
-            unsafe {
-                let bias = _mm512_maskz_loadu_epi32(mask, biases[first..][..count].as_ptr());
-                let mut block = [bias; HEIGHT];
-                for (t, vector) in block.iter_mut().enumerate() {
-                    let from = &sums.0[i * HEIGHT + t][half * ROWS..][..ROWS];
-                    *vector = _mm512_load_si512(from.as_ptr().cast());
-                }
-                transpose(&mut block);
-                for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
-                    let place = &mut out[first..][..count];
-                    let exact = _mm512_sub_epi32(block[row], bias);
-                    _mm512_mask_storeu_epi32(place.as_mut_ptr(), mask, exact);
-                }
-            }
-        }
-    }
-
-    /// Swaps rows and columns of 16 x 16 numbers: neighbours, then pairs, then quarters.
-    #[inline(always)]
-    unsafe fn transpose(block: &mut [__m512i; HEIGHT]) {
-        // SAFETY: the caller vouches for AVX-512 F.
-        unsafe {
-            let zero = _mm512_setzero_si512();
-            let mut twos = [zero; HEIGHT];
-            for i in (0..HEIGHT).step_by(2) {
-                twos[i] = _mm512_unpacklo_epi32(block[i], block[i + 1]);
-                twos[i + 1] = _mm512_unpackhi_epi32(block[i], block[i + 1]);
-            }
-            // fours[4 i + j], quarter q: column 4 q + j of rows 4 i to 4 i + 3.
-            let mut fours = [zero; HEIGHT];
-            for i in (0..HEIGHT).step_by(4) {
-                fours[i] = _mm512_unpacklo_epi64(twos[i], twos[i + 2]);
-                fours[i + 1] = _mm512_unpackhi_epi64(twos[i], twos[i + 2]);
-                fours[i + 2] = _mm512_unpacklo_epi64(twos[i + 1], twos[i + 3]);
-                fours[i + 3] = _mm512_unpackhi_epi64(twos[i + 1], twos[i + 3]);
-            }
-            for j in 0..4 {
-                let [a, b, c, d] = [fours[j], fours[4 + j], fours[8 + j], fours[12 + j]];
-                let (ab02, ab13) = (
-                    _mm512_shuffle_i32x4::<0x88>(a, b),
-                    _mm512_shuffle_i32x4::<0xdd>(a, b),
-                );
-                let (cd02, cd13) = (
-                    _mm512_shuffle_i32x4::<0x88>(c, d),
-                    _mm512_shuffle_i32x4::<0xdd>(c, d),
-                );
-                block[j] = _mm512_shuffle_i32x4::<0x88>(ab02, cd02);
-                block[4 + j] = _mm512_shuffle_i32x4::<0x88>(ab13, cd13);
-                block[8 + j] = _mm512_shuffle_i32x4::<0xdd>(ab02, cd02);
-                block[12 + j] = _mm512_shuffle_i32x4::<0xdd>(ab13, cd13);
-            }
         }
     }
 

@@ -7,6 +7,8 @@
 //!
 //! Per 64 packed bytes, 320 weights: 1 shift, 2 `vpermb`, 1 `vpternlogd`, 5 `and`, 5 `vpdpbusd`;
 //! 14 operations on two ports, of which the shift wants one and `vpermb` the other: 7 cycles.
+//! For several tokens codes must stand alone: tables of one code each spare shifts and masks, 8
+//! operations for all tokens together.
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
@@ -74,11 +76,42 @@ mod x86 {
         table
     };
 
+    /// The code that a table has in the two bits from `shift` on, by itself.
+    const fn only(mut table: [u8; 64], shift: u32) -> [u8; 64] {
+        let mut i = 0;
+        while i < 64 {
+            table[i] = (table[i] >> shift) & 3;
+            i += 1;
+        }
+        table
+    }
+
+    /// One code each: all but the first, which `HIGH` has in its lowest bits.
+    const PLAIN: [[u8; 64]; 4] = [only(HIGH, 6), only(LOW, 0), only(LOW, 2), only(LOW, 4)];
+
     #[derive(Clone, Copy)]
     pub(in super::super) struct FiveTrits {
         high: __m512i,
         low: __m512i,
         masks: [__m512i; 4],
+        plain: [__m512i; 4],
+    }
+
+    impl FiveTrits {
+        /// Of each byte: the upper six bits, what `HIGH` says of them, and the place in `LOW`.
+        #[inline(always)]
+        unsafe fn places(self, line: __m512i) -> [__m512i; 3] {
+            /// Bits of the second operand where the third is set, else of the first.
+            const SELECT: i32 = 0b1101_1000;
+            // SAFETY: the caller vouches for AVX-512 F, BW and VBMI.
+            unsafe {
+                // `vpermb` ignores an index's two upper bits, which the shift fills from the next byte.
+                let index = _mm512_srli_epi16::<2>(line);
+                let high = _mm512_permutexvar_epi8(index, self.high);
+                let place = _mm512_ternarylogic_epi32::<SELECT>(high, line, self.masks[0]);
+                [index, high, place]
+            }
+        }
     }
 
     impl Unpack<FIELDS> for FiveTrits {
@@ -86,11 +119,12 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn new() -> Self {
-            // SAFETY: the caller vouches for AVX-512 F; both tables are 64 bytes.
+            // SAFETY: the caller vouches for AVX-512 F; all tables are 64 bytes.
             unsafe {
                 Self {
                     high: _mm512_loadu_si512(HIGH.as_ptr().cast()),
                     low: _mm512_loadu_si512(LOW.as_ptr().cast()),
+                    plain: PLAIN.map(|table| _mm512_loadu_si512(table.as_ptr().cast())),
                     masks: [0x03, 0x0c, 0x30, 0xc0u8].map(|mask| _mm512_set1_epi8(mask as i8)),
                 }
             }
@@ -98,22 +132,33 @@ mod x86 {
 
         #[inline(always)]
         unsafe fn fields(self, line: __m512i) -> [__m512i; FIELDS] {
-            /// Bits of the second operand where the third is set, else of the first.
-            const SELECT: i32 = 0b1101_1000;
             let [m0, m2, m4, m6] = self.masks;
             // SAFETY: the caller vouches for AVX-512 F, BW and VBMI.
             unsafe {
-                // `vpermb` ignores an index's two upper bits, which the shift fills from the next byte.
-                let index = _mm512_srli_epi16::<2>(line);
-                let high = _mm512_permutexvar_epi8(index, self.high);
-                let index = _mm512_ternarylogic_epi32::<SELECT>(high, line, m0);
-                let low = _mm512_permutexvar_epi8(index, self.low);
+                let [_, high, place] = self.places(line);
+                let low = _mm512_permutexvar_epi8(place, self.low);
                 [
                     _mm512_and_si512(high, m0),
                     _mm512_and_si512(high, m6),
                     _mm512_and_si512(low, m0),
                     _mm512_and_si512(low, m2),
                     _mm512_and_si512(low, m4),
+                ]
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn plain(self, line: __m512i) -> [__m512i; FIELDS] {
+            let [second, third, fourth, fifth] = self.plain;
+            // SAFETY: the caller vouches for AVX-512 F, BW and VBMI.
+            unsafe {
+                let [index, high, place] = self.places(line);
+                [
+                    _mm512_and_si512(high, self.masks[0]),
+                    _mm512_permutexvar_epi8(index, second),
+                    _mm512_permutexvar_epi8(place, third),
+                    _mm512_permutexvar_epi8(place, fourth),
+                    _mm512_permutexvar_epi8(place, fifth),
                 ]
             }
         }

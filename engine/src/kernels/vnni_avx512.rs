@@ -59,6 +59,15 @@ mod x86 {
             // SAFETY: the caller vouches for AVX-512 F.
             self.0.map(|mask| unsafe { _mm512_and_si512(line, mask) })
         }
+
+        #[inline(always)]
+        unsafe fn plain(self, line: __m512i) -> [__m512i; FIELDS] {
+            // SAFETY: the caller vouches for AVX-512 F and BW.
+            Self::SHIFTS.map(|shift| unsafe {
+                let lowest = _mm512_srl_epi16(line, _mm_cvtsi32_si128(shift as i32));
+                _mm512_and_si512(lowest, self.0[0])
+            })
+        }
     }
 
     /// # Safety
