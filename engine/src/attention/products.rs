@@ -184,6 +184,7 @@ fn sums_of<T: Number, const Q: usize>(
             }
             for (p, row) in rows.chunks_exact(d).enumerate() {
                 let row = &row[column..][..LANES];
+                prefetch::in_two_steps(row.as_ptr().cast());
                 for q in 0..Q {
                     let weight = weights[q * positions + first + p];
                     for i in 0..LANES {
