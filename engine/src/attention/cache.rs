@@ -228,3 +228,47 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One position of one head of four numbers, as read back.
+    fn read(format: CacheFormat, x: [f32; 4]) -> [f32; 4] {
+        let mut cache = LayerCache::new(1, 4, 1, format).unwrap();
+        cache.store(0, &x, &[0.0; 4]);
+        let mut key = [f32::NAN; 4];
+        cache.read_key(0, 0, &mut key);
+        key
+    }
+
+    #[test]
+    fn each_format_keeps_what_it_can() {
+        let x = [1.0 + 1.0 / 256.0, -1.0 - 3.0 / 256.0, 127.0, 0.25];
+        assert_eq!(read(CacheFormat::F32, x), x);
+        // Both in the middle of two neighbours, of which one is even.
+        let bf16 = [1.0, -1.0 - 4.0 / 256.0, 127.0, 0.25];
+        assert_eq!(read(CacheFormat::Bf16, x), bf16);
+        assert_eq!(read(CacheFormat::Int8, x), [1.0, -1.0, 127.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_so() {
+        for format in CacheFormat::ALL {
+            for bad in [f32::NAN, f32::INFINITY, -f32::from_bits(0x7fff_ffff)] {
+                let key = read(format, [1.0, bad, 1.0, 1.0]);
+                assert!(!key[1].is_finite(), "{format}: {bad} became {}", key[1]);
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_of_numbers_and_scales() {
+        for (format, bytes) in CacheFormat::ALL.into_iter().zip([5120, 2560, 1320]) {
+            let cache = LayerCache::new(5, 128, 3, format).unwrap();
+            assert_eq!(cache.bytes_per_position(), bytes, "{format}");
+            assert_eq!(format.name().parse(), Ok(format));
+        }
+        assert!("f16".parse::<CacheFormat>().is_err());
+    }
+}
