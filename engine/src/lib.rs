@@ -1,11 +1,12 @@
 //! A BitNet b1.58 decoder: `Checkpoint -> Model -> Session -> token`.
 //!
 //! The engine never times itself and never decides what "faster" means; the
-//! `bitgauge` harness does both from outside, through four public seams:
+//! `bitgauge` harness does both from outside, through five public seams:
 //!
 //! - [`kernels::Spec`]: how a ternary matrix is packed and multiplied;
 //! - [`model::Dispatch`]: which kernel a layer gets;
 //! - [`threads::Scheduler`]: how rows are spread over threads;
+//! - [`attention::Attend`]: how attention is computed;
 //! - [`session::Observer`]: what is told when a part of a token is done.
 
 pub mod aligned;

@@ -58,6 +58,11 @@ fn unknown_names_are_status_2_and_the_known_ones_are_told() {
         let ended = refused(&mut bitgauge(arguments), "no kernel `nosuch`");
         assert!(ended.stderr.contains("tmac-scalar"), "{ended:?}");
     }
+    let ended = refused(
+        &mut bitgauge(["generate", &a, "--tokens", "1", "--kv", "nosuch"]),
+        "`nosuch`",
+    );
+    assert!(ended.stderr.contains("f32, bf16, int8"), "{ended:?}");
     for arguments in [
         &["generate", "nosuch", "--tokens", "1"][..],
         &["inspect", "nosuch"],

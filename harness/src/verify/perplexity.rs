@@ -1,17 +1,22 @@
 //! Perplexity of a text, by the engine.
 
+use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
 use rayon::prelude::*;
 
+use super::cache;
 use super::check::{Book, Check, Differences};
 use crate::fixtures::golden::{PerplexityGolden, Protocol};
 use crate::oracle::Windows;
 
 /// How far perplexity may be from the golden one, relative.
 const LIMIT: f64 = 1e-3;
+
+/// Bits a byte that a format of the cache may cost: half a per cent of the trained model's.
+const MOST_COST: f64 = 0.009;
 
 /// Every so many windows are read where the whole text would take too long.
 const STRIDE: usize = 16;
@@ -54,11 +59,7 @@ impl<'g> Text<'g> {
         let Some(protocol) = Protocol::parse(&self.golden.protocol) else {
             return record(Check::broken(id, "an unknown protocol"));
         };
-        let windows = Windows {
-            length: protocol.window,
-            stride: protocol.stride,
-        };
-        let windows = windows.cut(&self.tokens);
+        let windows = cut(protocol, &self.tokens);
         let predicted: usize = windows.iter().map(|window| window.len() - 1).sum();
         if predicted != self.golden.predicted {
             let why = format!(
@@ -74,7 +75,7 @@ impl<'g> Text<'g> {
         let own: Result<Vec<(usize, f64)>, String> = (0..windows.len())
             .into_par_iter()
             .step_by(stride)
-            .map(|i| Ok((i, window_nll(model, windows[i])?)))
+            .map(|i| Ok((i, window_nll(model, CacheFormat::F32, windows[i])?)))
             .collect();
         let own = match own {
             Ok(own) => own,
@@ -122,11 +123,56 @@ impl<'g> Text<'g> {
         );
         self.whole.get_or_insert((kernel, nats));
     }
+
+    /// The text's tokens.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Judges by what it costs to read the whole text with each rounding format of the cache: beside
+    /// what `model`, packed for the kernel that was first, made of it in float32.
+    pub fn judge_caches(&self, model: &Model, book: &mut Book<'_>) {
+        for format in [CacheFormat::Bf16, CacheFormat::Int8] {
+            let id = format!("perplexity/{}/cache-{format}", self.name);
+            let (Some((kernel, f32)), Some(protocol)) =
+                (&self.whole, Protocol::parse(&self.golden.protocol))
+            else {
+                return book.record(Check::broken(id, "the text was not read in float32"));
+            };
+            let own: Result<Vec<f64>, String> = cut(protocol, &self.tokens)
+                .par_iter()
+                .map(|window| window_nll(model, format, window))
+                .collect();
+            let bits = |nats: &[f64]| {
+                nats.iter().sum::<f64>() / self.golden.predicted as f64 / std::f64::consts::LN_2
+            };
+            let check = match own {
+                Ok(own) => {
+                    let (own, f32) = (bits(&own), bits(f32));
+                    Check::at_most(id, own - f32, MOST_COST)
+                        .note(format!("bits a byte more: {own:.5}, float32 {f32:.5}"))
+                }
+                Err(why) => Check::broken(id, why),
+            };
+            book.record(check.kernel(*kernel).threads(1));
+        }
+    }
 }
 
-fn window_nll(model: &Model, window: &[u32]) -> Result<f64, String> {
+fn cut(protocol: Protocol, tokens: &[u32]) -> Vec<&[u32]> {
+    let windows = Windows {
+        length: protocol.window,
+        stride: protocol.stride,
+    };
+    windows.cut(tokens)
+}
+
+/// Negative log-likelihood of one window in nats, with a cache of `format`.
+fn window_nll(model: &Model, format: CacheFormat, window: &[u32]) -> Result<f64, String> {
     let pool = Pool::new(1).map_err(|e| e.to_string())?;
-    let mut session = Session::new(model, &pool, window.len()).map_err(|e| e.to_string())?;
+    let settings = cache::settings(format);
+    let mut session =
+        Session::with_settings(model, &pool, window.len(), settings).map_err(|e| e.to_string())?;
     let (mut nll, mut wrong) = (0.0, None);
     let vocabulary = model.config().vocab_size;
     if let Some(token) = window.iter().find(|&&t| t as usize >= vocabulary) {
