@@ -17,7 +17,7 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     // It packs models of its own.
-    m.packed = None;
+    m.let_go();
     let whole = m.source.source().config();
     let cut = m.cut();
     let timed: &dyn Source = cut.as_ref().map_or(m.source.source(), |cut| cut);

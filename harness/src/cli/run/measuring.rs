@@ -10,6 +10,7 @@ use bitgauge_engine::synthetic::{self, Synthetic};
 
 use super::super::progress::Progress;
 use crate::decoder::judge::Judge;
+use crate::decoder::plan::Plan;
 use crate::exit::Failure;
 use crate::ladder::definition::Definition;
 use crate::machine::Machine;
@@ -37,7 +38,9 @@ pub struct Measuring<'a> {
     /// Where progress is shown.
     pub progress: &'a Progress,
     /// The whole model, once a section has asked for it.
-    pub packed: Option<Rc<Packed>>,
+    pub whole: Option<Rc<Packed>>,
+    /// The tenth of it that the short form times, likewise.
+    pub tenth: Option<Rc<Packed>>,
 }
 
 /// A model packed for the fastest kernel, with a quantised head, and who judges that kernel.
@@ -48,6 +51,8 @@ pub struct Packed {
     pub model: Model,
     /// The judge.
     pub judge: Judge,
+    /// The weights, where they are not those that were named.
+    cut: Option<Synthetic>,
 }
 
 impl Measuring<'_> {
@@ -79,26 +84,63 @@ impl Measuring<'_> {
     /// # Errors
     /// When the model or the trained one can't be read.
     pub fn packed(&mut self) -> Result<Rc<Packed>, Failure> {
-        if let Some(packed) = &self.packed {
+        if let Some(packed) = &self.whole {
             return Ok(Rc::clone(packed));
         }
         self.progress.stage("packing the whole model", 0);
-        let packed = Rc::new(self.pack(self.source.source())?);
-        self.packed = Some(Rc::clone(&packed));
+        let packed = Rc::new(self.pack(None)?);
+        self.whole = Some(Rc::clone(&packed));
         Ok(packed)
     }
 
-    /// Packs a model for the fastest kernel, with a quantised head.
+    /// The model that single tokens and generations are timed on: in the short form a tenth,
+    /// otherwise, or where it can't be cut, the whole.
     ///
     /// # Errors
-    /// When it or the trained model can't be read.
-    pub fn pack(&self, source: &dyn Source) -> Result<Packed, Failure> {
+    /// When the model or the trained one can't be read.
+    pub fn packed_or_tenth(&mut self) -> Result<Rc<Packed>, Failure> {
+        let Some(cut) = self.cut() else {
+            return self.packed();
+        };
+        if let Some(packed) = &self.tenth {
+            return Ok(Rc::clone(packed));
+        }
+        self.progress.stage("packing a tenth of the model", 0);
+        let packed = Rc::new(self.pack(Some(cut))?);
+        self.tenth = Some(Rc::clone(&packed));
+        Ok(packed)
+    }
+
+    /// Lets every packed model go.
+    pub fn let_go(&mut self) {
+        (self.whole, self.tenth) = (None, None);
+    }
+
+    /// What single tokens and generations are measured by.
+    pub fn plan<'p>(&'p self, packed: &'p Packed) -> Plan<'p> {
+        let named = self.source.source();
+        Plan {
+            name: self.source.name(),
+            model: &packed.model,
+            source: packed.cut.as_ref().map_or(named, |cut| cut),
+            layers_in_shape: named.config().num_hidden_layers,
+            kernel: packed.kernel,
+            judge: &packed.judge,
+            threads: self.threads,
+            seed: self.seed,
+        }
+    }
+
+    /// Packs a model for the fastest kernel, with a quantised head.
+    fn pack(&self, cut: Option<Synthetic>) -> Result<Packed, Failure> {
         let kernel = Kernel::best();
+        let source: &dyn Source = cut.as_ref().map_or(self.source.source(), |cut| cut);
         let vocabulary = Vocabulary::load(source)?.with_quantized_head();
         Ok(Packed {
             model: Model::with_vocabulary(source, &kernel, Arc::new(vocabulary))?,
             judge: Judge::open(&self.trained)?,
             kernel,
+            cut,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! `bitgauge run`: measure, check, and write the before/after page.
 
 mod correctness;
+mod generation;
 mod ladder;
+mod latency;
 mod limits;
 mod measuring;
 
@@ -34,6 +36,10 @@ pub enum Suite {
     Correctness,
     /// Read bandwidth, products and scaling over threads
     Scaling,
+    /// How long single tokens take, the slow ones too
+    Latency,
+    /// Whole generations, with the KV cache and without
+    Generation,
     /// The fixes, one at a time
     Ladder,
 }
@@ -44,6 +50,8 @@ impl Suite {
             Suite::All => "all",
             Suite::Correctness => "correctness",
             Suite::Scaling => "scaling",
+            Suite::Latency => "latency",
+            Suite::Generation => "generation",
             Suite::Ladder => "ladder",
         }
     }
@@ -95,6 +103,8 @@ type Measure = fn(&mut Measuring<'_>) -> Result<(), Failure>;
 const SUITES: &[(Suite, Measure)] = &[
     (Suite::Correctness, correctness::measure),
     (Suite::Scaling, limits::measure),
+    (Suite::Latency, latency::measure),
+    (Suite::Generation, generation::measure),
     (Suite::Ladder, ladder::measure),
 ];
 
@@ -142,7 +152,8 @@ pub fn measure(
         threads,
         quick: common.quick,
         progress: &progress,
-        packed: None,
+        whole: None,
+        tenth: None,
     };
     for &(part, section) in SUITES {
         if suite.has(part) {

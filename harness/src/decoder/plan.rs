@@ -1,0 +1,54 @@
+//! What a measurement of single tokens or of generations runs on.
+
+use bitgauge_engine::kernels::Kernel;
+use bitgauge_engine::model::{Model, Source};
+use bitgauge_engine::threads::Pool;
+
+use super::judge::{Judge, Reference};
+use crate::exit::Failure;
+use crate::run::TimedModel;
+use crate::scaling::{Team, wrong_answers};
+
+/// A packed model, and what is known about it.
+pub struct Plan<'a> {
+    /// Its name.
+    pub name: String,
+    /// The model, packed for one kernel, with a quantised head.
+    pub model: &'a Model,
+    /// Its weights, for the oracle.
+    pub source: &'a dyn Source,
+    /// Layers of the shape; more than the model's where it was cut.
+    pub layers_in_shape: usize,
+    /// The kernel that it was packed for.
+    pub kernel: Kernel,
+    /// Who judges the kernel.
+    pub judge: &'a Judge,
+    /// Threads.
+    pub threads: usize,
+    /// Seed of the orders.
+    pub seed: u64,
+}
+
+impl Plan<'_> {
+    /// Judges the kernel on the trained model and on this one's products; a pool to run it on.
+    ///
+    /// # Errors
+    /// When it answers wrongly, or threads can't be had.
+    pub fn team(&self) -> Result<Team, Failure> {
+        let team = Team::new(Box::new(Pool::new(self.threads)?), self.kernel, self.judge)?;
+        Reference::products(self.model, self.source)?
+            .map_err(|wrong| wrong_answers(self.kernel.spec().name(), &wrong))?;
+        Ok(team)
+    }
+
+    /// What ran, as a page shows it.
+    pub fn summary(&self) -> TimedModel {
+        TimedModel {
+            name: self.name.clone(),
+            layers_run: self.model.config().num_hidden_layers,
+            layers_in_shape: self.layers_in_shape,
+            kernel: self.kernel.spec().name().into(),
+            threads: self.threads,
+        }
+    }
+}
