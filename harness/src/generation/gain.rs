@@ -107,26 +107,25 @@ pub fn by_context(way: &mut Way<'_, '_>) -> Result<Vec<ContextGain>, Failure> {
     let mut cost = Duration::ZERO;
     for positions in CONTEXTS.into_iter().filter(|&n| n <= most) {
         let text: Vec<Token> = (0..positions).map(|i| token(way.plan.model, i)).collect();
-        let mut pair = Vec::new();
         let begin = Instant::now();
-        for cache in [Cache::Without, Cache::With] {
-            let model = way.plan.model;
-            let mut next = Next::new(model, &*way.team.scheduler, &text, cache, positions, 0)?;
-            let judged = next.judge()?;
-            pair.push((next, judged));
-        }
-        if pair[0].1 != pair[1].1 {
+        let case = |cache| {
+            let (model, scheduler) = (way.plan.model, &*way.team.scheduler);
+            Next::new(model, scheduler, &text, cache, positions, 0)
+        };
+        let (without, mut with) = (case(Cache::Without)?, case(Cache::With)?);
+        // Nothing is cached yet when it is asked first.
+        if with.judge()? != with.judge()? {
             return Err(wrong(format!(
                 "after {positions} positions the logits with and without the cache differ"
             )));
         }
-        // What judging took is about what a round will.
+        // Reading the whole text once is about what a round will take.
         cost += begin.elapsed() * ROUNDS as u32;
         if cost > BUDGET {
             break;
         }
-        let case = |(next, _)| way.team.right.verify(next);
-        let both: Vec<Verified<Next<'_>>> = pair.into_iter().map(case).collect::<Result<_, _>>()?;
+        let both = [without, with].map(|next| way.team.right.verify(next));
+        let both: Vec<Verified<Next<'_>>> = both.into_iter().collect::<Result<_, _>>()?;
         pairs.push((positions, both));
     }
     (way.stage)("generation: the KV cache by positions of context", ROUNDS);
