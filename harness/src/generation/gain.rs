@@ -10,7 +10,7 @@ use crate::decoder::cases::token;
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::measure::{Entrant, Timed, Verified};
-use crate::run::{Block, CacheGain, Claim, ContextGain, Estimate, Measured, Verdict};
+use crate::run::{Block, CacheGain, Claim, ContextGain, Estimate, Measured, TimedModel, Verdict};
 
 /// Positions of context that the page shows.
 const CONTEXTS: [usize; 6] = [8, 16, 32, 64, 128, 256];
@@ -94,7 +94,7 @@ pub fn of_generation(
             "token {at} of the generation is another one when it is chosen from all logits"
         )));
     }
-    Ok(gain(with.ns(), without.ns(), &orders))
+    Ok(gain(&way.plan.summary(), with.ns(), without.ns(), &orders))
 }
 
 /// One token with the cache and without after each of [`CONTEXTS`], in rounds of random order.
@@ -193,7 +193,12 @@ fn too_long(what: &str, cost: Duration) -> String {
 
 /// Blocks of equal mean context: the first token with the last, and so on inwards. A token in the
 /// middle that is left over is in the sums and in no block.
-fn gain(with: &[u64], without: &[u64], orders: &[[usize; 2]]) -> Measured<CacheGain> {
+fn gain(
+    model: &TimedModel,
+    with: &[u64],
+    without: &[u64],
+    orders: &[[usize; 2]],
+) -> Measured<CacheGain> {
     let n = with.len();
     let block = |i: usize| {
         let ns = |of: &[u64]| vec![of[i] as f64, of[n - 1 - i] as f64];
@@ -218,14 +223,21 @@ fn gain(with: &[u64], without: &[u64], orders: &[[usize; 2]]) -> Measured<CacheG
     Measured::Is(CacheGain {
         with_s: seconds(with),
         without_s: seconds(without),
-        verdict: verdict(&claim, &speedup),
+        verdict: verdict(model, &claim, &speedup),
         claim,
         speedup,
         blocks,
     })
 }
 
-fn verdict(claim: &Claim, speedup: &Estimate) -> Verdict {
+fn verdict(model: &TimedModel, claim: &Claim, speedup: &Estimate) -> Verdict {
+    if let Some(cut) = model.cut() {
+        // A token with the cache is bound by memory, one without by arithmetic.
+        let why = format!(
+            "it speaks of the whole model, and {cut} ran: so few weights may stay in the processor's caches"
+        );
+        return Verdict::NotMeasurable { why };
+    }
     let measured = format!(
         "{:.2}x ({:.2}-{:.2})",
         speedup.value, speedup.low, speedup.high
@@ -247,12 +259,22 @@ fn verdict(claim: &Claim, speedup: &Estimate) -> Verdict {
 mod tests {
     use super::*;
 
+    fn model(layers_run: usize) -> TimedModel {
+        TimedModel {
+            name: "imaginary".into(),
+            layers_run,
+            layers_in_shape: 30,
+            kernel: "made-up".into(),
+            threads: 2,
+        }
+    }
+
     /// Times that grow by a straight line have the same ratio in every block: that of the sums.
     #[test]
     fn blocks_have_equal_mean_context() {
         let with: Vec<u64> = (0..50).map(|i| 1000 + 2 * i).collect();
         let without: Vec<u64> = (0..50).map(|i| 1500 + 90 * i).collect();
-        let Measured::Is(found) = gain(&with, &without, &[[0, 1]; 50]) else {
+        let Measured::Is(found) = gain(&model(30), &with, &without, &[[0, 1]; 50]) else {
             panic!()
         };
         let sums = without.iter().sum::<u64>() as f64 / with.iter().sum::<u64>() as f64;
@@ -275,11 +297,13 @@ mod tests {
             level: 0.95,
             blocks: 25,
         };
-        let of = |low, high| verdict(&claim(), &speedup(low, high));
+        let on = |layers, low, high| verdict(&model(layers), &claim(), &speedup(low, high));
+        let of = |low, high| on(30, low, high);
         assert_eq!(of(2.01, 3.0), Verdict::Confirmed);
         assert!(matches!(of(1.2, 2.0), Verdict::Refuted { .. }));
         assert!(matches!(of(1.9, 2.4), Verdict::NotMeasurable { .. }));
         assert!(matches!(of(2.0, 2.4), Verdict::NotMeasurable { .. }));
+        assert!(matches!(on(3, 9.0, 9.1), Verdict::NotMeasurable { .. }));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::axis::Scale;
 use super::palette::Ink;
-use super::picture::{Align, Picture, Type};
+use super::picture::{Align, Picture, Type, fit};
 use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
 use crate::report::latency::{percentiles, sample};
 use crate::report::wording::{self, number, plural};
@@ -68,16 +68,20 @@ pub fn latency(l: &Latency) -> Option<Chart> {
                 Ink::Claimed,
             );
         }
+        let name = format!(
+            "{}: {}, slowest {} ms",
+            choice.choice,
+            plural(choice.ns.len(), "token"),
+            number(choice.max_ms)
+        );
+        let name = fit(&name, RIGHT - LEFT, Type::Label);
+        p.rect(LEFT, top, RIGHT - LEFT, 18.0, Ink::Paper);
+        let at = (LEFT, top + 9.0);
+        p.text(name, at, Type::Label, Align::Left, Ink::Text);
         let more = match beyond {
             0 => String::new(),
-            n => format!("; {n} beyond the axis, up to {}", number(choice.max_ms)),
+            n => format!("; {n} beyond the axis"),
         };
-        let name = format!(
-            "{}: {}{more}",
-            choice.choice,
-            plural(choice.ns.len(), "token")
-        );
-        p.note(&name, LEFT, top + 8.0, Ink::Text);
         description += &format!("{}: {}{more}. ", choice.choice, percentiles(choice));
     }
     Some(Chart {

@@ -2,7 +2,7 @@
 
 use super::Line;
 use crate::report::latency;
-use crate::report::wording::{or_why, percent, sureness, times, with_unit};
+use crate::report::wording::{NBSP, or_why, sureness, times, with_unit};
 use crate::run::{LatencyTarget, Measured, Run, Verdict};
 
 /// Targets of single tokens, and the claim about the KV cache.
@@ -17,11 +17,7 @@ pub fn lines(run: &Run) -> Vec<Line> {
         Measured::Is(l) => {
             let of = |t: &LatencyTarget| {
                 let measured = or_why(&t.measured_ms, |x| {
-                    format!(
-                        "{} at {}",
-                        with_unit(*x, "ms"),
-                        percent(f64::from(t.percent))
-                    )
+                    format!("{} at {}{NBSP}%", with_unit(*x, "ms"), t.percent)
                 });
                 let evidence = match &t.verdict {
                     Verdict::NotMeasurable { why } => format!("{why}; {measured}"),
