@@ -52,3 +52,55 @@ impl Plan<'_> {
         }
     }
 }
+
+/// Plans on a small synthetic model, for tests.
+#[cfg(test)]
+pub(crate) mod tiny {
+    use std::sync::Arc;
+
+    use bitgauge_engine::checkpoint::Config;
+    use bitgauge_engine::model::Vocabulary;
+    use bitgauge_engine::synthetic::{self, Synthetic};
+
+    use super::*;
+
+    /// What a plan borrows.
+    pub struct Tiny {
+        source: Synthetic,
+        model: Model,
+        judge: Judge,
+    }
+
+    impl Tiny {
+        /// A model for so many positions.
+        pub fn new(positions: usize) -> Self {
+            let config = Config {
+                max_position_embeddings: positions,
+                ..synthetic::shape("tiny").unwrap()
+            };
+            let source = synthetic::model(config, 1);
+            let vocabulary = Vocabulary::load(&source).unwrap().with_quantized_head();
+            let vocabulary = Arc::new(vocabulary);
+            let trained = crate::verify::default_fixtures().unwrap().join("trained");
+            Self {
+                model: Model::with_vocabulary(&source, &Kernel::best(), vocabulary).unwrap(),
+                judge: Judge::open(&trained).unwrap(),
+                source,
+            }
+        }
+
+        /// All of its layers on two threads.
+        pub fn plan(&self) -> Plan<'_> {
+            Plan {
+                name: "tiny".into(),
+                model: &self.model,
+                source: &self.source,
+                layers_in_shape: self.source.config().num_hidden_layers,
+                kernel: Kernel::best(),
+                judge: &self.judge,
+                threads: 2,
+                seed: 5,
+            }
+        }
+    }
+}

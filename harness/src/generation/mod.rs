@@ -117,3 +117,64 @@ fn ms(ns: &[u64]) -> Measured<Estimate> {
     let values: Vec<f64> = ns.iter().map(|&ns| ns as f64 * 1e-6).collect();
     Measured::or(estimate(&values), "fewer than two rounds were run")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::plan::tiny::Tiny;
+
+    #[test]
+    fn a_generation_is_timed_with_the_cache_and_without() {
+        let tiny = Tiny::new(PROMPT + TOKENS + 10);
+        let found = run(&tiny.plan(), &|_, _| {}, &|| {}).unwrap();
+        let Measured::Is(found) = found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(found.samples.len(), GENERATIONS);
+        let Measured::Is(gain) = &found.gain else {
+            panic!("{:?}", found.gain);
+        };
+        assert_eq!(gain.blocks.len(), TOKENS / 2);
+        // Contexts end where the model does.
+        let positions: Vec<usize> = found.contexts.iter().map(|c| c.positions).collect();
+        assert_eq!(positions, [8, 16, 32, 64]);
+        assert!(
+            found
+                .contexts
+                .iter()
+                .all(|c| c.with_ns.len() == c.without_ns.len())
+        );
+        let config = tiny.plan().model.config().clone();
+        let kv = 2 * 4 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim;
+        assert_eq!(found.kv_bytes, (57 * kv) as u64);
+    }
+
+    #[test]
+    fn a_text_that_the_cache_did_not_write_is_refused() {
+        let tiny = Tiny::new(PROMPT + TOKENS);
+        let plan = tiny.plan();
+        let team = plan.team().unwrap();
+        let prompt: Vec<Token> = (0..PROMPT).map(|i| token(plan.model, i)).collect();
+        let whole = Whole::new(plan.model, &*team.scheduler, &prompt, TOKENS).unwrap();
+        for at in [PROMPT + 20, PROMPT + TOKENS - 1] {
+            let mut text = whole.text();
+            text[at] ^= 1;
+            let mut way = Way {
+                plan: &plan,
+                team: &team,
+                rng: &mut SplitMix64::new(1),
+                stage: &|_, _| {},
+                step: &|| {},
+            };
+            let failure = gain::of_generation(&mut way, &text, PROMPT).unwrap_err();
+            assert_eq!(failure.exit, Exit::WrongAnswers, "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn a_model_of_few_positions_says_how_many_are_needed() {
+        let tiny = Tiny::new(PROMPT + TOKENS - 1);
+        let found = run(&tiny.plan(), &|_, _| {}, &|| {}).unwrap();
+        assert!(found.why().unwrap().contains("58 positions"), "{found:?}");
+    }
+}

@@ -142,3 +142,43 @@ fn parts(clock: &Clock) -> Vec<PartTimes> {
     };
     clock.parts().iter().filter_map(part).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::plan::tiny::Tiny;
+
+    #[test]
+    fn every_token_that_counts_has_a_time_and_parts() {
+        for (positions, tokens) in [(CONTEXT + ENOUGH, ENOUGH), (CONTEXT + FEWEST, FEWEST)] {
+            let tiny = Tiny::new(positions);
+            let found = run(&tiny.plan(), &|_, _| {}, &|| {}).unwrap();
+            let Measured::Is(found) = found else {
+                panic!("{found:?}");
+            };
+            let counts: Vec<usize> = found.choices.iter().map(|c| c.ns.len()).collect();
+            assert_eq!(counts, [tokens, FEWEST]);
+            for choice in &found.choices {
+                let at = |percent| choice.percentile(percent).unwrap().value;
+                assert!(at(50) <= at(90) && at(90) <= at(99) && at(99) <= choice.max_ms);
+            }
+            let (parts, whole): (f64, u64) = (
+                found.parts.iter().map(|p| p.mean_us).sum(),
+                found.choices[0].ns.iter().sum(),
+            );
+            assert!(parts * tokens as f64 * 1e3 <= whole as f64);
+            assert!(found.parts.iter().any(|p| p.part == "output head"));
+        }
+    }
+
+    #[test]
+    fn a_model_of_few_positions_says_how_many_are_needed() {
+        let tiny = Tiny::new(CONTEXT + FEWEST - 1);
+        let found = run(&tiny.plan(), &|_, _| {}, &|| {}).unwrap();
+        let why = found.why().unwrap();
+        assert!(
+            why.contains("132 positions") && why.contains("131"),
+            "{why}"
+        );
+    }
+}
