@@ -74,7 +74,15 @@ versions! {
 }
 versions! {
     /// Probabilities from scores, in place: `exp(s - max) / sum`. A score of minus infinity gives 0.
-    pub fn softmax(scores: &mut [f32]) = softmax_body
+    pub fn softmax(scores: &mut [f32]) -> Peak = softmax_body
+}
+versions! {
+    /// `y[i] = a * y[i] + b * x[i]`, both products rounded before they are added.
+    pub fn mix(y: &mut [f32], a: f32, x: &[f32], b: f32) = mix_body
+}
+versions! {
+    /// float32 as bf16, to the nearest, ties to even. A NaN stays one.
+    pub fn narrow(x: &[f32], bits: &mut [u16]) = narrow_body
 }
 versions! {
     /// Rotates pairs `(low[i], high[i])` by angles given as `(cos, sin)`.
@@ -99,8 +107,18 @@ versions! {
     pub fn quantize(x: &[f32], q: &mut [i8]) -> Result<f32, usize> = quantize_body
 }
 
+/// What a [`softmax`] divided by, so that it can be joined with that of other scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Peak {
+    /// The largest score.
+    pub max: f32,
+    /// Sum of `exp(s - max)`.
+    pub sum: f32,
+}
+
+/// The sum of all lanes.
 #[inline(always)]
-fn fold(mut lanes: [f32; LANES]) -> f32 {
+pub(crate) fn fold(mut lanes: [f32; LANES]) -> f32 {
     let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {
@@ -244,10 +262,35 @@ fn finish_body(sums: &[i32], factors: &[f32], out: &mut [f32]) {
 }
 
 #[inline(always)]
-fn softmax_body(scores: &mut [f32]) {
-    let max = scores
-        .iter()
-        .fold(f32::NEG_INFINITY, |m, &s| if s > m { s } else { m });
+fn mix_body(y: &mut [f32], a: f32, x: &[f32], b: f32) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = a * *y + b * x;
+    }
+}
+
+#[inline(always)]
+fn narrow_body(x: &[f32], bits: &mut [u16]) {
+    for (out, x) in bits.iter_mut().zip(x) {
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+        *out = if x.is_nan() { 0x7fc0 } else { rounded as u16 };
+    }
+}
+
+#[inline(always)]
+fn softmax_body(scores: &mut [f32]) -> Peak {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = larger(lanes[i], chunk[i]);
+        }
+    }
+    let max = lanes
+        .into_iter()
+        .chain(rest.iter().copied())
+        .fold(f32::NEG_INFINITY, larger);
     let mut lanes = [0f32; LANES];
     let (chunks, rest) = scores.as_chunks_mut::<LANES>();
     for chunk in chunks {
@@ -264,16 +307,20 @@ fn softmax_body(scores: &mut [f32]) {
     for s in scores {
         *s /= sum;
     }
+    Peak { max, sum }
 }
 
 /// `exp(x)` for `x <= 0`: `2^n * exp(r)` with `|r| <= ln(2) / 2` and the Taylor polynomial of
 /// degree 7 for `exp(r)`, whose remainder (5e-9 relative) is below f32 rounding. 0 below -87.
 #[inline(always)]
-fn exp_of_non_positive(x: f32) -> f32 {
+pub(crate) fn exp_of_non_positive(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4; // ln 2 to 10 bits, so that n * LN2_HIGH is exact
     const LN2_LOW: f32 = (std::f64::consts::LN_2 - LN2_HIGH as f64) as f32;
-    let n = round_half_even(x.max(-87.0) * std::f32::consts::LOG2_E);
-    let r = (x.max(-87.0) - n * LN2_HIGH) - n * LN2_LOW;
+    // Not `max`, which would hide a NaN.
+    let above = if x < -87.0 { -87.0 } else { x };
+    let shifted = above * std::f32::consts::LOG2_E + MAGIC;
+    let n = shifted - MAGIC;
+    let r = (above - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.0 / 5040.0;
     for c in [
         1.0 / 720.0,
@@ -286,19 +333,14 @@ fn exp_of_non_positive(x: f32) -> f32 {
     ] {
         p = p * r + c;
     }
-    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    // The lowest bits of a sum with `MAGIC` are the whole number, without a cast.
+    let power = f32::from_bits((shifted.to_bits().wrapping_add(127)) << 23);
     if x < -87.0 { 0.0 } else { p * power }
 }
 
-/// 1.5 * 2^23: floats about it are one apart.
+/// 1.5 * 2^23: floats about it are one apart, so that the sum of it and a `|y| < 2^22` has no bits
+/// left for a fraction, and is rounded to a whole number, ties to even, as IEEE 754 says.
 const MAGIC: f32 = 12_582_912.0;
-
-/// To the nearest whole number, ties to even, for `|y| < 2^22`: the sum with `MAGIC` has no
-/// bits left for a fraction, and is rounded as IEEE 754 says.
-#[inline(always)]
-fn round_half_even(y: f32) -> f32 {
-    (y + MAGIC) - MAGIC
-}
 
 #[inline(always)]
 fn quantize_body(x: &[f32], q: &mut [i8]) -> Result<f32, usize> {

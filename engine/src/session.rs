@@ -1,6 +1,6 @@
 //! One sequence being decoded: KV cache, scratch, and the path of a token through the model.
 
-use crate::attention::{self, LayerCache};
+use crate::attention::{self, Attend, Batch, CacheFormat, Chunked, LayerCache};
 use crate::buffer::Buffer;
 use crate::checkpoint::{Norm, WeightScale};
 use crate::float;
@@ -51,17 +51,37 @@ impl Observer for () {
 
 /// One sequence on one model.
 ///
-/// Buffers are made when the session begins; a token allocates nothing once the scores of its
-/// context length have been seen.
+/// Buffers are made when the session begins; a token allocates nothing once those of its context
+/// length have been seen.
 pub struct Session<'m> {
     model: &'m Model,
     scheduler: &'m dyn Scheduler,
     capacity: usize,
     position: usize,
     caches: Vec<LayerCache>,
+    attend: &'m dyn Attend,
     scratch: Scratch,
     logits: Vec<f32>,
     search: Search,
+}
+
+/// What a session may have otherwise than usual.
+#[derive(Clone, Copy)]
+pub struct Settings<'m> {
+    /// How keys and values are stored.
+    pub cache: CacheFormat,
+    /// Who computes attention.
+    pub attend: &'m dyn Attend,
+}
+
+impl Default for Settings<'_> {
+    /// A cache in float32 and the engine's own attention.
+    fn default() -> Self {
+        Self {
+            cache: CacheFormat::default(),
+            attend: const { &Chunked::new() },
+        }
+    }
 }
 
 /// A token chosen for having the largest logit.
@@ -87,6 +107,7 @@ struct Scratch {
     queries: Buffer<f32>,
     /// Attention output, `[T, A, d]`.
     attended: Buffer<f32>,
+    attention: attention::Scratch,
     /// Squared ReLU times up, `[T, I]`.
     activated: Buffer<f32>,
     /// Cosines and sines, `[T, d/2]`.
@@ -107,6 +128,19 @@ impl<'m> Session<'m> {
         scheduler: &'m dyn Scheduler,
         capacity: usize,
     ) -> Result<Self, Error> {
+        Self::with_settings(model, scheduler, capacity, Settings::default())
+    }
+
+    /// As [`Session::new`], with a cache and an attention of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn with_settings(
+        model: &'m Model,
+        scheduler: &'m dyn Scheduler,
+        capacity: usize,
+        settings: Settings<'m>,
+    ) -> Result<Self, Error> {
         let config = model.config();
         let limit = config.max_position_embeddings;
         if capacity == 0 || capacity > limit {
@@ -117,7 +151,8 @@ impl<'m> Session<'m> {
                 what,
             });
         }
-        let cache = || LayerCache::new(config.num_key_value_heads, config.head_dim, capacity);
+        let (kv_heads, d) = (config.num_key_value_heads, config.head_dim);
+        let cache = || LayerCache::new(kv_heads, d, capacity, settings.cache);
         Ok(Self {
             model,
             scheduler,
@@ -128,6 +163,7 @@ impl<'m> Session<'m> {
                 .iter()
                 .map(|_| cache())
                 .collect::<Result<_, _>>()?,
+            attend: settings.attend,
             scratch: Scratch::default(),
             logits: vec![0.0; config.vocab_size],
             search: Search::default(),
@@ -142,6 +178,11 @@ impl<'m> Session<'m> {
     /// Positions that it has room for.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Bytes that a position takes in the caches of all layers.
+    pub fn cache_bytes_per_position(&self) -> usize {
+        self.caches.iter().map(LayerCache::bytes_per_position).sum()
     }
 
     /// Forgets every position from `len` on.
@@ -311,6 +352,7 @@ impl<'m> Session<'m> {
         let Self {
             model,
             scheduler,
+            attend,
             scratch,
             position,
             ..
@@ -332,6 +374,7 @@ impl<'m> Session<'m> {
             let mut pass = Pass {
                 model,
                 scheduler: *scheduler,
+                attend: *attend,
                 scratch,
                 observer,
                 layer,
@@ -394,6 +437,7 @@ impl Scratch {
 struct Pass<'a> {
     model: &'a Model,
     scheduler: &'a dyn Scheduler,
+    attend: &'a dyn Attend,
     scratch: &'a mut Scratch,
     observer: &'a mut dyn Observer,
     layer: &'a Layer,
@@ -405,39 +449,36 @@ impl Pass<'_> {
     fn attention(&mut self, cache: &mut LayerCache, start: usize) -> Result<(), Error> {
         let config = self.model.config();
         let (hidden, d) = (config.hidden_size, config.head_dim);
-        let (heads, kv_heads) = (config.num_attention_heads, config.num_key_value_heads);
 
         self.norm(Norm::Input, hidden);
         self.project(Group::Qkv)?;
 
         let s = &mut *self.scratch;
-        let kv = kv_heads * d;
+        let kv = config.num_key_value_heads * d;
         let tokens = s.angles.len() / (d / 2);
         s.queries.resize(tokens * hidden);
         let angles = s.angles.chunks_exact(d / 2);
-        for (t, (row, angles)) in s.rows.chunks_exact(hidden + 2 * kv).zip(angles).enumerate() {
-            let (query, key_value) = row.split_at(hidden);
-            let (key, value) = key_value.split_at(kv);
-            let rotated = &mut s.queries[t * hidden..][..hidden];
-            rotated.copy_from_slice(query);
-            for head in rotated.chunks_exact_mut(d) {
+        let rows = s.rows.chunks_exact_mut(hidden + 2 * kv);
+        for (t, (row, angles)) in rows.zip(angles).enumerate() {
+            let (query_key, value) = row.split_at_mut(hidden + kv);
+            for head in query_key.chunks_exact_mut(d) {
                 ops::rotate(head, angles);
             }
-            cache.store(start + t, key, value, angles);
+            let (query, key) = query_key.split_at(hidden);
+            s.queries[t * hidden..][..hidden].copy_from_slice(query);
+            cache.store(start + t, key, value);
         }
         self.observer.done(Part::Cache);
 
         s.attended.resize(s.queries.len());
-        let out = &mut s.attended;
-        attention::attend(
+        let batch = Batch {
             cache,
-            &s.queries,
-            out,
-            heads,
-            kv_heads,
+            queries: &s.queries,
+            heads: config.num_attention_heads,
             start,
-            self.scheduler,
-        );
+        };
+        self.attend
+            .attend(batch, &mut s.attended, &mut s.attention, self.scheduler);
         self.observer.done(Part::Attention);
 
         self.norm(Norm::AttnSub, hidden);

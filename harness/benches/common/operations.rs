@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use bitgauge::oracle::ops as oracle;
-use bitgauge_engine::attention::{LayerCache, attend};
+use bitgauge_engine::attention::{Attend, Batch, CacheFormat, Chunked, LayerCache, Scratch};
 use bitgauge_engine::threads::Pool;
 use bitgauge_engine::{float, ops};
 
@@ -31,6 +31,7 @@ struct Attention {
     queries: Vec<f32>,
     keys: Vec<f32>,
     values: Vec<f32>,
+    scratch: Scratch,
     pool: Pool,
 }
 
@@ -40,11 +41,10 @@ impl Attention {
         let width = KV_HEADS * HEAD_DIM;
         let keys = random.floats(context * width);
         let values = random.floats(context * width);
-        let mut cache = LayerCache::new(KV_HEADS, HEAD_DIM, context).expect("memory for a cache");
-        // Rotated by nothing: rotation has benchmarks of its own.
-        let still = [(1.0, 0.0); HEAD_DIM / 2];
+        let cache = LayerCache::new(KV_HEADS, HEAD_DIM, context, CacheFormat::F32);
+        let mut cache = cache.expect("memory for a cache");
         for (t, (k, v)) in keys.chunks(width).zip(values.chunks(width)).enumerate() {
-            cache.store(t, k, v, &still);
+            cache.store(t, k, v);
         }
         let queries = random.floats(tokens * HEADS * HEAD_DIM);
         Self {
@@ -52,22 +52,19 @@ impl Attention {
             queries,
             keys,
             values,
+            scratch: Scratch::default(),
             pool: Pool::new(1).expect("one thread"),
         }
     }
 
-    fn attend(&self, context: usize, out: &mut [f32]) {
-        let start = context - self.queries.len() / (HEADS * HEAD_DIM);
-        let queries = &self.queries;
-        attend(
-            &self.cache,
-            queries,
-            out,
-            HEADS,
-            KV_HEADS,
-            start,
-            &self.pool,
-        );
+    fn attend(&mut self, context: usize, out: &mut [f32]) {
+        let batch = Batch {
+            cache: &self.cache,
+            queries: &self.queries,
+            heads: HEADS,
+            start: context - self.queries.len() / (HEADS * HEAD_DIM),
+        };
+        Chunked::new().attend(batch, out, &mut self.scratch, &self.pool);
     }
 
     /// The oracle's answer for the last token, `[head][d]`.
@@ -93,7 +90,7 @@ impl Attention {
 }
 
 pub fn attention(context: usize, tokens: usize) -> impl FnMut() {
-    let case = Attention::new(context, tokens);
+    let mut case = Attention::new(context, tokens);
     let mut out = vec![0.0; case.queries.len()];
     case.attend(context, &mut out);
     let last = &out[out.len() - HEADS * HEAD_DIM..];

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::head::Effort;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Best, Dispatch, Model, Vocabulary};
 use bitgauge_engine::sampler::{Sampler, Sampling};
-use bitgauge_engine::session::Session;
+use bitgauge_engine::session::{Session, Settings};
 use bitgauge_engine::threads::Pool;
 use bitgauge_engine::{Error, Token};
 use clap::{Args, ValueEnum};
@@ -54,6 +55,16 @@ pub struct Arguments {
     /// How the likeliest token is found; the tokens are the same
     #[arg(long, value_enum, default_value = "quantized")]
     head: Head,
+    /// How keys and values are stored: f32, bf16 or int8. The last two round, which changes logits
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    kv: CacheFormat,
+}
+
+/// The KV cache.
+#[derive(Serialize)]
+struct CacheUse {
+    format: &'static str,
+    bytes_per_position: usize,
 }
 
 /// What greedy tokens are chosen from.
@@ -102,6 +113,7 @@ struct Document {
     text: Option<String>,
     /// `None` when no token was chosen by a quantised head.
     head: Option<HeadUse>,
+    cache: CacheUse,
     /// `length`, `context` or `end token`.
     ended_by: &'static str,
 }
@@ -190,7 +202,15 @@ impl Job<'_> {
             .len()
             .saturating_add(arguments.max_tokens)
             .clamp(1, limit);
-        let mut session = Session::new(&model, &pool, capacity)?;
+        let settings = Settings {
+            cache: arguments.kv,
+            ..Settings::default()
+        };
+        let mut session = Session::with_settings(&model, &pool, capacity, settings)?;
+        let cache = CacheUse {
+            format: arguments.kv.name(),
+            bytes_per_position: session.cache_bytes_per_position(),
+        };
 
         let mut next = sampler.next(session.prefill(prompt)?)?;
         let (mut tokens, mut said) = (Vec::new(), String::new());
@@ -236,6 +256,7 @@ impl Job<'_> {
                 &efforts,
                 model.config().vocab_size * model.config().hidden_size,
             ),
+            cache,
             ended_by,
         })?;
         Ok(Exit::Held)

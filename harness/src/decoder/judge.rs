@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
+use bitgauge_engine::attention::Attend;
 use bitgauge_engine::checkpoint::{Checkpoint, Linear};
 use bitgauge_engine::input::Input;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::matrix::Matrix;
 use bitgauge_engine::model::{Group, Model, Source};
-use bitgauge_engine::session::Session;
+use bitgauge_engine::session::{Session, Settings};
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::trits::Trits;
 
@@ -114,21 +115,45 @@ impl Judge {
         if let Err(wrong) = Verified::check((), &all_got, &all_want, Tolerance::Exact) {
             return Ok(Err(wrong_sums(&wrong, &got, &want)));
         }
+        let right = self.logits(kernel, scheduler, Settings::default())?;
+        Ok(right.map(|()| Right {
+            got: all_got,
+            want: all_want,
+        }))
+    }
+
+    /// Judges an attention by the logits of the trained model.
+    ///
+    /// # Errors
+    /// As [`Judge::trained`].
+    pub fn attention(
+        &self,
+        kernel: Kernel,
+        scheduler: &dyn Scheduler,
+        attend: &dyn Attend,
+    ) -> Result<Result<(), WrongAnswer>, Failure> {
+        let settings = Settings {
+            attend,
+            ..Settings::default()
+        };
+        self.logits(kernel, scheduler, settings)
+    }
+
+    fn logits(
+        &self,
+        kernel: Kernel,
+        scheduler: &dyn Scheduler,
+        settings: Settings<'_>,
+    ) -> Result<Result<(), WrongAnswer>, Failure> {
         let model = Model::load(&self.checkpoint, &kernel)?;
-        let mut session = Session::new(&model, scheduler, self.prompt.len())?;
+        let tokens = self.prompt.len();
+        let mut session = Session::with_settings(&model, scheduler, tokens, settings)?;
         let logits = Answer::from_f32(session.prefill(&self.prompt)?);
-        Ok(
-            match Verified::check((), &logits, &self.logits, self.tolerance) {
-                Ok(_) => Ok(Right {
-                    got: all_got,
-                    want: all_want,
-                }),
-                Err(wrong) => Err(WrongAnswer {
-                    relative_error: relative_l2(&wrong),
-                    seen_on: format!("logits of the trained model: {}", wrong.reason()),
-                }),
-            },
-        )
+        let verified = Verified::check((), &logits, &self.logits, self.tolerance);
+        Ok(verified.map(drop).map_err(|wrong| WrongAnswer {
+            relative_error: relative_l2(&wrong),
+            seen_on: format!("logits of the trained model: {}", wrong.reason()),
+        }))
     }
 
     /// The kernel's sums and the oracle's, for each linear.

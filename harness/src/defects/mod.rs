@@ -2,12 +2,13 @@
 //!
 //! The engine holds none of them: a wrong kernel is a [`Spec`](bitgauge_engine::kernels::Spec) of
 //! safe functions, a wrong choice is a [`Dispatch`](bitgauge_engine::model::Dispatch), a bad way
-//! to spread rows is a [`Scheduler`](bitgauge_engine::threads::Scheduler). [`zoo`] lists those
-//! that give wrong answers or hide a missing kernel, and shows each caught by the checks of
-//! [`verify`](crate::verify); the contended scheduler is right and slow, so only the ladder shows
-//! it.
+//! to spread rows is a [`Scheduler`](bitgauge_engine::threads::Scheduler), a slow attention is an
+//! [`Attend`](bitgauge_engine::attention::Attend). [`zoo`] lists those that give wrong answers or
+//! hide a missing kernel, and shows each caught by the checks of [`verify`](crate::verify); the
+//! contended scheduler and the slow attentions are right, so only the ladder shows them.
 
 mod accumulators;
+mod attention;
 mod bytes;
 mod dispatch;
 pub mod error;
@@ -21,6 +22,7 @@ mod tails;
 pub mod zoo;
 
 pub use accumulators::{FLOAT_SUM, I16_OVERFLOW};
+pub use attention::{ScalarSoftmax, SerialAttention};
 pub use dispatch::NeverSimd;
 pub use groups::{BOTH_BUGS, GROUPED, TWICE_CORRECTED, WRONG_GROUP};
 pub use native::{AS_COMPILED, NATIVE_BODY, NATIVE_BUILD};

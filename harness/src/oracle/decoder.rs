@@ -1,5 +1,6 @@
 //! One token through the model, from top to bottom.
 
+use super::cache::CacheRounding;
 use super::error::OracleError;
 use super::model::{Layer, LinearName, Model};
 use super::ops::{self, Quantized};
@@ -27,6 +28,8 @@ pub struct Decoder<'m> {
     model: &'m Model,
     inverse_frequencies: Vec<f32>,
     caches: Vec<Cache>,
+    rounding: CacheRounding,
+    cache_gap: f64,
     position: usize,
 }
 
@@ -49,11 +52,19 @@ pub struct Greedy {
 impl<'m> Decoder<'m> {
     /// Starts an empty sequence.
     pub fn new(model: &'m Model) -> Self {
+        Self::with_cache(model, CacheRounding::Exact)
+    }
+
+    /// Starts an empty sequence that rounds keys (after RoPE) and values, a
+    /// head at a time, before anything reads them.
+    pub fn with_cache(model: &'m Model, rounding: CacheRounding) -> Self {
         let shape = model.shape();
         Decoder {
             model,
             inverse_frequencies: ops::inverse_frequencies(shape.head_dim(), shape.rope_theta),
             caches: vec![Cache::default(); model.layers().len()],
+            rounding,
+            cache_gap: f64::INFINITY,
             position: 0,
         }
     }
@@ -61,6 +72,11 @@ impl<'m> Decoder<'m> {
     /// Tokens taken so far, which is the position of the next one.
     pub fn position(&self) -> usize {
         self.position
+    }
+
+    /// The least [`CacheRounding::gap`] of all heads so far.
+    pub fn cache_gap(&self) -> f64 {
+        self.cache_gap
     }
 
     /// Takes one token and gives the logits `[V]` for the next.
@@ -170,8 +186,12 @@ impl<'m> Decoder<'m> {
             ops::rope(head, self.position, &self.inverse_frequencies);
         }
         let cache = &mut self.caches[bench.index];
-        cache.keys.extend(k);
-        cache.values.extend(v);
+        for (kept, new) in [(&mut cache.keys, k), (&mut cache.values, v)] {
+            for head in new.chunks_exact(d) {
+                kept.extend(self.rounding.round(head)?);
+                self.cache_gap = self.cache_gap.min(self.rounding.gap(head));
+            }
+        }
         let o = self.attention(&self.caches[bench.index], &q);
         let o = ops::rmsnorm(&o, &bench.layer.attn_sub_norm, eps);
         let [y] = bench.linears([LinearName::O], &o)?;

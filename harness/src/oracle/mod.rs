@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+pub mod cache;
 pub mod config;
 pub mod decoder;
 mod error;
@@ -33,8 +34,9 @@ pub mod perplexity;
 pub mod safetensors;
 pub mod weights;
 
+pub use cache::CacheRounding;
 pub use decoder::{Decoder, Greedy, Tap};
 pub use error::OracleError;
 pub use model::{Layer, LinearName, Model, Parts, Shape};
-pub use perplexity::{Perplexity, Windows, perplexity};
+pub use perplexity::{Perplexity, Windows, perplexity, window_nll};
 pub use weights::{Linear, ScaleRule};

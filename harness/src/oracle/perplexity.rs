@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::cache::CacheRounding;
 use super::decoder::Decoder;
 use super::error::OracleError;
 use super::model::Model;
@@ -75,7 +76,7 @@ pub fn perplexity(
     }
     let window_nll_nats = windows
         .par_iter()
-        .map(|window| window_nll(model, window))
+        .map(|window| window_nll(model, CacheRounding::Exact, window))
         .collect::<Result<Vec<f64>, OracleError>>()?;
     Ok(Perplexity {
         predicted: windows.iter().map(|window| window.len() - 1).sum(),
@@ -83,8 +84,16 @@ pub fn perplexity(
     })
 }
 
-fn window_nll(model: &Model, window: &[u32]) -> Result<f64, OracleError> {
-    let mut decoder = Decoder::new(model);
+/// Negative log-likelihood of one window in nats: all of its tokens but the first.
+///
+/// # Errors
+/// As [`Decoder::step`].
+pub fn window_nll(
+    model: &Model,
+    rounding: CacheRounding,
+    window: &[u32],
+) -> Result<f64, OracleError> {
+    let mut decoder = Decoder::with_cache(model, rounding);
     let mut nll = 0.0;
     for pair in window.windows(2) {
         let logits = decoder.step(pair[0])?;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::kernels::{Kernel, KernelError, Spec, TABLE};
 use bitgauge_engine::session::BATCH;
 use bitgauge_engine::synthetic;
@@ -180,20 +181,23 @@ pub enum Operation {
     Rotate,
     /// `head`: an output head of A tokens in bf16, times B values.
     Head,
-    /// `attention`: the last A of B tokens, with the heads of 2b4t.
-    Attention,
+    /// `attention`: the last A of B tokens, with the heads of 2b4t. `attention_bf16` and
+    /// `attention_int8` read a cache of that format.
+    Attention(CacheFormat),
 }
 
 impl Operation {
     /// All, by name.
-    pub const ALL: [(&str, Self); 7] = [
+    pub const ALL: [(&str, Self); 9] = [
         ("rms_norm", Self::RmsNorm),
         ("quantize", Self::Quantize),
         ("relu2", Self::Relu2),
         ("softmax", Self::Softmax),
         ("rotate", Self::Rotate),
         ("head", Self::Head),
-        ("attention", Self::Attention),
+        ("attention", Self::Attention(CacheFormat::F32)),
+        ("attention_bf16", Self::Attention(CacheFormat::Bf16)),
+        ("attention_int8", Self::Attention(CacheFormat::Int8)),
     ];
 
     fn name(self) -> &'static str {
@@ -203,7 +207,7 @@ impl Operation {
 
     /// Whether the engine spreads it over threads.
     fn is_spread(self) -> bool {
-        matches!(self, Self::Head | Self::Attention)
+        matches!(self, Self::Head | Self::Attention(_))
     }
 }
 
@@ -369,11 +373,11 @@ fn check_size(operation: Operation, [a, b]: [usize; 2]) -> Result<(), String> {
         Operation::Rotate if !b.is_multiple_of(2) => {
             Err(format!("a head of {b} values has no pairs; B must be even"))
         }
-        Operation::Attention if a > b => Err(format!(
+        Operation::Attention(_) if a > b => Err(format!(
             "the last {a} of {b} tokens can't be had; A must not exceed B"
         )),
         // Keys and values of 2b4t take 1280 numbers a token.
-        Operation::Attention if b > MAX_NUMBERS / 1280 => Err(format!(
+        Operation::Attention(_) if b > MAX_NUMBERS / 1280 => Err(format!(
             "a context of {b} tokens; B can be up to {}",
             MAX_NUMBERS / 1280
         )),

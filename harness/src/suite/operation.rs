@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bitgauge_engine::attention::{LayerCache, attend};
+use bitgauge_engine::attention::{Attend, Batch, CacheFormat, Chunked, LayerCache, Scratch};
 use bitgauge_engine::buffer::Buffer;
 use bitgauge_engine::checkpoint::Floats;
 use bitgauge_engine::float_matrix::FloatMatrix;
@@ -18,6 +18,7 @@ use super::placement::Placement;
 use super::{Body, Refusal, hold};
 use crate::measure::{Answer, Digest, Tolerance};
 use crate::oracle::ops as oracle;
+use crate::verify::cache::rounding;
 
 /// Epsilon of the models' norms.
 const EPS: f32 = 1e-5;
@@ -36,7 +37,7 @@ const ROUNDING: f64 = 1e-5;
 pub(super) fn plan(operation: Operation, size: [usize; 2]) -> Result<Box<dyn Plan>, Refusal> {
     Ok(match operation {
         Operation::Quantize => Box::new(QuantizePlan::new(size)),
-        Operation::Attention => Box::new(AttentionPlan::new(size)?),
+        Operation::Attention(format) => Box::new(AttentionPlan::new(size, format)?),
         Operation::RmsNorm => Box::new(RowsPlan::new(Row::RmsNorm, size)),
         Operation::Relu2 => Box::new(RowsPlan::new(Row::Relu2, size)),
         Operation::Softmax => Box::new(RowsPlan::new(Row::Softmax, size)),
@@ -350,17 +351,15 @@ struct AttentionPlan {
 }
 
 impl AttentionPlan {
-    fn new([tokens, context]: [usize; 2]) -> Result<Self, Refusal> {
+    fn new([tokens, context]: [usize; 2], format: CacheFormat) -> Result<Self, Refusal> {
         let mut operands = Operands::of_size(tokens, context);
         let width = KV_HEADS * HEAD_DIM;
         let keys = operands.floats(context * width);
         let values = operands.floats(context * width);
-        let mut cache = LayerCache::new(KV_HEADS, HEAD_DIM, context)?;
-        // Rotated by nothing: that is an operation of its own.
-        let still = [(1.0, 0.0); HEAD_DIM / 2];
+        let mut cache = LayerCache::new(KV_HEADS, HEAD_DIM, context, format)?;
         let pairs = keys.chunks_exact(width).zip(values.chunks_exact(width));
         for (position, (key, value)) in pairs.enumerate() {
-            cache.store(position, key, value, &still);
+            cache.store(position, key, value);
         }
         Ok(Self {
             cache,
@@ -370,9 +369,13 @@ impl AttentionPlan {
         })
     }
 
+    fn context(&self) -> usize {
+        self.keys.len() / (KV_HEADS * HEAD_DIM)
+    }
+
     /// Position of the first query.
     fn start(&self) -> usize {
-        self.keys.len() / (KV_HEADS * HEAD_DIM) - self.queries.len() / (HEADS * HEAD_DIM)
+        self.context() - self.queries.len() / (HEADS * HEAD_DIM)
     }
 }
 
@@ -382,38 +385,40 @@ impl Plan for AttentionPlan {
         placement: &mut Placement,
         scheduler: Arc<dyn Scheduler>,
     ) -> Result<Box<dyn Body>, Refusal> {
-        placement.pad(self.keys.len() * size_of::<f32>());
+        placement.pad(self.cache.bytes_per_position() * self.context());
         Ok(Box::new(Attention {
             cache: self.cache.clone(),
             queries: placement.copy(&self.queries),
             out: placement.poisoned(self.queries.len()),
             start: self.start(),
+            scratch: Scratch::default(),
             scheduler,
         }))
     }
 
     fn bytes(&self) -> usize {
-        2 * (self.keys.len() + self.queries.len()) * size_of::<f32>()
+        self.cache.bytes_per_position() * self.context() + 2 * self.queries.len() * size_of::<f32>()
     }
 
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
-        let head_of = |cached: &[f32], head: usize, positions: usize| -> Vec<Vec<f64>> {
-            let heads = cached.chunks_exact(HEAD_DIM).skip(head);
-            heads.step_by(KV_HEADS).take(positions).map(wide).collect()
+        let rounding = rounding(self.cache.format());
+        let rounded = |cached: &[f32]| -> Result<Vec<Vec<f64>>, Refusal> {
+            let heads = cached.chunks_exact(HEAD_DIM);
+            Ok(heads
+                .map(|x| rounding.round(&wide(x)))
+                .collect::<Result<_, _>>()?)
         };
+        let (all_keys, all_values) = (rounded(&self.keys)?, rounded(&self.values)?);
         let scale = (HEAD_DIM as f64).sqrt().recip();
         let mut want = Vec::with_capacity(self.queries.len());
         for (i, query) in self.queries.chunks_exact(HEAD_DIM).enumerate() {
             let (token, head) = (i / HEADS, i % HEADS / (HEADS / KV_HEADS));
             let seen = self.start() + token + 1;
             let query = wide(query);
-            let keys = head_of(&self.keys, head, seen);
-            let scores: Vec<f64> = keys
-                .iter()
-                .map(|k| oracle::dot(&query, k) * scale)
-                .collect();
+            let keys = all_keys.iter().skip(head).step_by(KV_HEADS).take(seen);
+            let scores: Vec<f64> = keys.map(|k| oracle::dot(&query, k) * scale).collect();
             let mut out = vec![0.0; HEAD_DIM];
-            let values = head_of(&self.values, head, seen);
+            let values = all_values.iter().skip(head).step_by(KV_HEADS);
             for (p, value) in oracle::softmax(&scores).into_iter().zip(values) {
                 out.iter_mut().zip(value).for_each(|(o, v)| *o += p * v);
             }
@@ -428,16 +433,22 @@ struct Attention {
     queries: Buffer<f32>,
     out: Buffer<f32>,
     start: usize,
+    scratch: Scratch,
     scheduler: Arc<dyn Scheduler>,
 }
 
 impl Body for Attention {
     fn run(&mut self, iterations: u64) -> Result<(), Error> {
         let scheduler = &*self.scheduler;
-        let (cache, queries, out) = (&self.cache, &self.queries, &mut self.out);
-        let start = self.start;
+        let batch = Batch {
+            cache: &self.cache,
+            queries: &self.queries,
+            heads: HEADS,
+            start: self.start,
+        };
+        let (out, scratch) = (&mut self.out, &mut self.scratch);
         repeat(scheduler, iterations, || {
-            attend(cache, queries, out, HEADS, KV_HEADS, start, scheduler);
+            Chunked::new().attend(batch, out, scratch, scheduler);
         });
         Ok(())
     }

@@ -4,7 +4,7 @@ use bitgauge_engine::Error;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
 use bitgauge_engine::ops;
-use bitgauge_engine::session::Session;
+use bitgauge_engine::session::{Session, Settings};
 use bitgauge_engine::threads::{Pool, Scheduler};
 
 use super::check::{Book, Check, Differences, guarded};
@@ -28,7 +28,21 @@ pub fn logits(
     tokens: &[u32],
     piece: usize,
 ) -> Result<Rows, Error> {
-    let mut session = Session::new(model, scheduler, tokens.len())?;
+    logits_with(model, scheduler, Settings::default(), tokens, piece)
+}
+
+/// As [`logits`], with these settings of the session.
+///
+/// # Errors
+/// As the session has them.
+pub fn logits_with(
+    model: &Model,
+    scheduler: &dyn Scheduler,
+    settings: Settings<'_>,
+    tokens: &[u32],
+    piece: usize,
+) -> Result<Rows, Error> {
+    let mut session = Session::with_settings(model, scheduler, tokens.len(), settings)?;
     let mut rows = Rows::new();
     for piece in tokens.chunks(piece) {
         match piece {
@@ -91,7 +105,7 @@ pub fn judge(
     }
 }
 
-fn compare(id: String, want: &Rows, got: impl FnOnce() -> Result<Rows, Error>) -> Check {
+pub(super) fn compare(id: String, want: &Rows, got: impl FnOnce() -> Result<Rows, Error>) -> Check {
     let got = match guarded(got) {
         Ok(Ok(got)) => got,
         Ok(Err(error)) => return Check::broken(id, error),

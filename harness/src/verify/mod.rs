@@ -3,6 +3,7 @@
 //! [`run`] makes all checks and lists them. The checks are plain functions of what they judge, so
 //! the [zoo](crate::defects::zoo) runs the very same ones on wrong kernels.
 
+pub mod cache;
 pub mod check;
 pub mod dispatch;
 pub mod golden;
@@ -175,6 +176,7 @@ pub fn judge(
     dispatch::judge_dispatch(&Best, &mut book);
     dispatch::judge_report(&mut book);
     operations::judge(&mut book);
+    cache::judge(&mut book);
     KernelCases::new().judge_table(table, &mut book);
     for units in &fixtures.units {
         units::judge(&units.content, &kernels, &mut book);
@@ -278,6 +280,15 @@ pub fn judge_golden(
         for (i, &kernel) in kernels.iter().enumerate().rev() {
             let share = if i == 0 { Share::Sample } else { Share::Whole };
             text.judge(&load(kernel)?, kernel, share, book);
+        }
+        let with_kernel = |&kernel| Ok((kernel, load(kernel)?));
+        let models: Vec<_> = kernels
+            .iter()
+            .map(with_kernel)
+            .collect::<Result<_, VerifyError>>()?;
+        cache::judge_models(&content.name, &models, text.tokens(), &schedulers, book);
+        if let Some((_, fastest)) = models.last() {
+            text.judge_caches(fastest, &folder, book);
         }
     }
     Ok(())

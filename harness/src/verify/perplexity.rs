@@ -1,17 +1,24 @@
 //! Perplexity of a text, by the engine.
 
+use std::path::Path;
+
+use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
 use rayon::prelude::*;
 
+use super::cache;
 use super::check::{Book, Check, Differences};
 use crate::fixtures::golden::{PerplexityGolden, Protocol};
-use crate::oracle::Windows;
+use crate::oracle::{self, Windows};
 
 /// How far perplexity may be from the golden one, relative.
 const LIMIT: f64 = 1e-3;
+
+/// Bits a byte that a format of the cache may cost: half a per cent of the trained model's.
+const MOST_COST: f64 = 0.009;
 
 /// Every so many windows are read where the whole text would take too long.
 const STRIDE: usize = 16;
@@ -54,11 +61,7 @@ impl<'g> Text<'g> {
         let Some(protocol) = Protocol::parse(&self.golden.protocol) else {
             return record(Check::broken(id, "an unknown protocol"));
         };
-        let windows = Windows {
-            length: protocol.window,
-            stride: protocol.stride,
-        };
-        let windows = windows.cut(&self.tokens);
+        let windows = cut(protocol, &self.tokens);
         let predicted: usize = windows.iter().map(|window| window.len() - 1).sum();
         if predicted != self.golden.predicted {
             let why = format!(
@@ -74,7 +77,7 @@ impl<'g> Text<'g> {
         let own: Result<Vec<(usize, f64)>, String> = (0..windows.len())
             .into_par_iter()
             .step_by(stride)
-            .map(|i| Ok((i, window_nll(model, windows[i])?)))
+            .map(|i| Ok((i, window_nll(model, CacheFormat::F32, windows[i])?)))
             .collect();
         let own = match own {
             Ok(own) => own,
@@ -122,11 +125,95 @@ impl<'g> Text<'g> {
         );
         self.whole.get_or_insert((kernel, nats));
     }
+
+    /// The text's tokens.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Judges `model`, packed for the kernel that read the whole text first and stored in `folder`,
+    /// with each rounding format of the cache: against the oracle with the same rounding in every
+    /// 16th window, and by what the format costs in all of them, beside float32.
+    pub fn judge_caches(&self, model: &Model, folder: &Path, book: &mut Book<'_>) {
+        let oracle = match oracle::Model::open(folder) {
+            Ok(oracle) => oracle,
+            Err(why) => {
+                let id = format!("perplexity/{}/cache", self.name);
+                return book.record(Check::broken(id, why));
+            }
+        };
+        for format in [CacheFormat::Bf16, CacheFormat::Int8] {
+            self.judge_cache(model, &oracle, format, book);
+        }
+    }
+
+    fn judge_cache(
+        &self,
+        model: &Model,
+        oracle: &oracle::Model,
+        format: CacheFormat,
+        book: &mut Book<'_>,
+    ) {
+        let id = format!("perplexity/{}/cache-{format}", self.name);
+        let (Some((kernel, f32)), Some(protocol)) =
+            (&self.whole, Protocol::parse(&self.golden.protocol))
+        else {
+            return book.record(Check::broken(id, "the text was not read in float32"));
+        };
+        let mut record = |check: Check| book.record(check.kernel(*kernel).threads(1));
+        let windows = cut(protocol, &self.tokens);
+        let own: Result<Vec<f64>, String> = windows
+            .par_iter()
+            .map(|window| window_nll(model, format, window))
+            .collect();
+        let sample: Result<Vec<f64>, String> = windows
+            .par_iter()
+            .step_by(STRIDE)
+            .map(|window| {
+                oracle::window_nll(oracle, cache::rounding(format), window)
+                    .map_err(|e| e.to_string())
+            })
+            .collect();
+        let (own, sample) = match (own, sample) {
+            (Ok(own), Ok(sample)) => (own, sample),
+            (Err(why), _) | (_, Err(why)) => return record(Check::broken(id, why)),
+        };
+        let sampled = || (0..windows.len()).step_by(STRIDE);
+        let predicted: usize = sampled().map(|i| windows[i].len() - 1).sum();
+        let here: f64 = sampled().map(|i| own[i]).sum();
+        let apart = (here - sample.iter().sum::<f64>()).abs() / predicted as f64;
+        let limit = self.golden.tolerance_nats_per_byte;
+        record(
+            Check::at_most(format!("{id}/nats_per_byte"), apart, limit)
+                .note(format!("from the oracle's; {} windows", sample.len())),
+        );
+        let bits = |nats: &[f64]| {
+            nats.iter().sum::<f64>() / self.golden.predicted as f64 / std::f64::consts::LN_2
+        };
+        let (bits, bits_f32) = (bits(&own), bits(f32));
+        record(
+            Check::at_most(format!("{id}/cost"), bits - bits_f32, MOST_COST).note(format!(
+                "bits a byte: {bits:.5}, float32 {bits_f32:.5}; {} windows",
+                own.len()
+            )),
+        );
+    }
 }
 
-fn window_nll(model: &Model, window: &[u32]) -> Result<f64, String> {
+fn cut(protocol: Protocol, tokens: &[u32]) -> Vec<&[u32]> {
+    let windows = Windows {
+        length: protocol.window,
+        stride: protocol.stride,
+    };
+    windows.cut(tokens)
+}
+
+/// Negative log-likelihood of one window in nats, with a cache of `format`.
+fn window_nll(model: &Model, format: CacheFormat, window: &[u32]) -> Result<f64, String> {
     let pool = Pool::new(1).map_err(|e| e.to_string())?;
-    let mut session = Session::new(model, &pool, window.len()).map_err(|e| e.to_string())?;
+    let settings = cache::settings(format);
+    let mut session =
+        Session::with_settings(model, &pool, window.len(), settings).map_err(|e| e.to_string())?;
     let (mut nll, mut wrong) = (0.0, None);
     let vocabulary = model.config().vocab_size;
     if let Some(token) = window.iter().find(|&&t| t as usize >= vocabulary) {

@@ -6,6 +6,7 @@
 //! activation of its whole run lies near the boundary between two int8 values, so that a right
 //! decoder has no excuse to differ.
 
+use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::checkpoint::Checkpoint;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
@@ -13,6 +14,7 @@ use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
 use tempfile::TempDir;
 
+use super::cache;
 use super::check::{Book, Check, guarded};
 use super::made::{self, Real, Shape, Tensor};
 use super::random::Random;
@@ -35,6 +37,8 @@ struct Plan {
     id: &'static str,
     shape: Shape,
     weights: Weights,
+    /// The KV cache of engine and oracle.
+    cache: CacheFormat,
     norms: Real,
     tied: bool,
     /// Standard deviation of the embedding.
@@ -47,7 +51,8 @@ struct Plan {
     tokens: usize,
     /// Greedy steps after it.
     steps: usize,
-    /// Least `|y - half-integer| / (|y| + 8)` of all quantiser products of the run.
+    /// Least `|y - half-integer| / (|y| + 8)` of all quantiser products of the run, and of what is
+    /// rounded for the cache.
     gap: f64,
     /// Largest relative L2 error of a row of logits.
     limit: f64,
@@ -71,6 +76,7 @@ const BASE: Plan = Plan {
     weights: Weights::Packed {
         class: "autobitlinear",
     },
+    cache: CacheFormat::F32,
     norms: Real::F32,
     tied: true,
     embedding: 1.0,
@@ -176,6 +182,16 @@ fn plans() -> Vec<Plan> {
             tokens: 40,
             steps: 5,
             gap: 4e-6,
+            ..BASE
+        },
+        Plan {
+            id: "cache-bf16",
+            cache: CacheFormat::Bf16,
+            ..BASE
+        },
+        Plan {
+            id: "cache-int8",
+            cache: CacheFormat::Int8,
             ..BASE
         },
     ]
@@ -338,7 +354,7 @@ impl Plan {
             gap: f64::INFINITY,
             largest_sum: 0,
         };
-        let mut decoder = oracle::Decoder::new(model);
+        let mut decoder = oracle::Decoder::with_cache(model, cache::rounding(self.cache));
         for at in 0..self.tokens + self.steps {
             if at == run.tokens.len() {
                 let last: Vec<f64> = run.logits[at - 1].iter().map(|&l| f64::from(l)).collect();
@@ -355,6 +371,7 @@ impl Plan {
                 let sums = tap.accumulators.iter().map(|a| a.abs());
                 *sum = (*sum).max(sums.max().unwrap_or(0));
             })?;
+            run.gap = run.gap.min(decoder.cache_gap());
             run.logits.push(logits.iter().map(|&l| l as f32).collect());
             if run.gap <= self.gap {
                 break;
@@ -378,7 +395,9 @@ impl Planned {
         let model = Model::load(&checkpoint, &kernel).map_err(|e| e.to_string())?;
         let pool = Pool::new(1).map_err(|e| e.to_string())?;
         let capacity = self.plan.shape.positions;
-        let mut session = Session::new(&model, &pool, capacity).map_err(|e| e.to_string())?;
+        let settings = cache::settings(self.plan.cache);
+        let mut session =
+            Session::with_settings(&model, &pool, capacity, settings).map_err(|e| e.to_string())?;
         let (prompt, rest) = self.tokens.split_at(self.plan.tokens);
         let mut rows: Vec<Vec<f32>> = Vec::new();
         session
