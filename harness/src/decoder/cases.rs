@@ -44,6 +44,25 @@ impl<A: Attempt> Timed for Case<A> {
     }
 }
 
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// From all logits.
+    Full,
+    /// By the quantised head.
+    Greedy,
+}
+
+impl Choice {
+    /// Its name in pages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "all logits",
+            Self::Greedy => "greedy, quantised head",
+        }
+    }
+}
+
 /// Token `i` of every timed sequence.
 pub fn token(model: &Model, i: usize) -> Token {
     ((i * 7919 + 1) % model.config().vocab_size) as Token

@@ -23,7 +23,7 @@ pub struct WatchedDecode<'m> {
 
 /// Seconds a token, by part, in the order in which a token first meets them.
 #[derive(Default)]
-struct Clock {
+pub struct Clock {
     last: Option<Instant>,
     parts: Vec<(Part, Vec<f64>)>,
     tokens: usize,
@@ -32,12 +32,18 @@ struct Clock {
 }
 
 impl Clock {
-    fn begin(&mut self) {
+    /// A token begins now.
+    pub fn begin(&mut self) {
         for (_, seconds) in &mut self.parts {
             seconds.push(0.0);
         }
         self.tokens += 1;
         self.last = Some(Instant::now());
+    }
+
+    /// Seconds spent in each part, one value a token.
+    pub fn parts(&self) -> &[(Part, Vec<f64>)] {
+        &self.parts
     }
 }
 

@@ -3,3 +3,4 @@
 pub mod cases;
 pub mod clock;
 pub mod judge;
+pub mod plan;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source};
 
+use crate::decoder::cases::Choice;
 use crate::decoder::clock::watch;
 use crate::decoder::judge::Judge;
 use crate::exit::Failure;
@@ -20,7 +21,7 @@ use crate::measure::{Entrant, Schedule, Verified};
 use crate::run::{self, Measured, Yardsticks};
 use crate::scaling::{self, Curve, Phase, Rival, Team, thread_counts};
 use crate::yardsticks::{self, Instruction, ReadBuffer, Yardstick};
-use tokens::{Cases, Choice};
+use tokens::Cases;
 
 /// What to measure, and on what.
 pub struct Plan<'a> {

@@ -5,7 +5,7 @@ use bitgauge_engine::Error;
 use bitgauge_engine::head::Effort;
 use bitgauge_engine::model::Model;
 
-use crate::decoder::cases::{Attempt, CONTEXT, Case};
+use crate::decoder::cases::{Attempt, CONTEXT, Case, Choice};
 use crate::decoder::clock::WatchedDecode;
 use crate::decoder::judge::Reference;
 use crate::exit::{Exit, Failure};
@@ -150,24 +150,6 @@ pub fn table(
         }
     }
     table
-}
-
-/// How the next token is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// From all logits.
-    Full,
-    /// By the quantised head.
-    Greedy,
-}
-
-impl Choice {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Full => "all logits",
-            Self::Greedy => "greedy, quantised head",
-        }
-    }
 }
 
 /// Bytes that a token reads beside ternary matrices and the output head: its row of the

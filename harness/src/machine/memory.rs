@@ -33,6 +33,16 @@ impl Memory {
     }
 }
 
+/// The most memory that this process has held at once so far, in bytes; `None` where the system
+/// does not say.
+pub fn peak_resident() -> Option<u64> {
+    peak(&Files::system())
+}
+
+fn peak(files: &Files) -> Option<u64> {
+    kibibytes(&files.text("proc/self/status")?, "VmHWM")
+}
+
 fn kibibytes(info: &str, name: &str) -> Option<u64> {
     let number = field(info, name)?.strip_suffix("kB")?.trim();
     number.parse::<u64>().ok()?.checked_mul(1024)
@@ -65,6 +75,14 @@ mod tests {
         assert_eq!(memory.huge_page, Some(2 << 20));
         assert_eq!(memory.huge_pages_reserved, Some(3));
         assert_eq!(memory.transparent_huge_pages.as_deref(), Some("madvise"));
+    }
+
+    #[test]
+    fn the_peak_is_the_high_water_mark() {
+        let status = "Name:\tx\nVmPeak:\t 9000 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 1000 kB\n";
+        let (files, _dir) = Files::given(&[("proc/self/status", status)]);
+        assert_eq!(peak(&files), Some(1234 * 1024));
+        assert_eq!(peak(&Files::given(&[]).0), None);
     }
 
     #[test]

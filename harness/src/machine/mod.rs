@@ -17,7 +17,7 @@ pub use cpu::{Cache, CacheKind, Cpu};
 pub use cpu_time::{CpuSample, ThreadTime, ThreadUse, cpu_time, current_thread};
 pub use isa::IsaFeatures;
 pub use load::{LoadSample, load};
-pub use memory::Memory;
+pub use memory::{Memory, peak_resident};
 pub use steal::{StealSample, steal};
 
 use serde::{Deserialize, Serialize};

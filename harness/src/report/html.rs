@@ -118,6 +118,25 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         (section(&run.yardsticks, |y| vec![Shown::plain(tables::yardsticks(y))]))
         (section(&run.scaling, |s| vec![Shown::plain(tables::scaling(s)).wide()]))
 
+        h2 { "How long single tokens take" }
+        (figures(&["latency"])?)
+        (section(&run.latency, |l| vec![
+            Shown::plain(tables::latency(l)).wide(),
+            Shown::cards(tables::latency_targets(l)),
+            Shown::plain(tables::latency_parts(l)),
+        ]))
+
+        h2 { "Whole generations" }
+        (figures(&["cache"])?)
+        (section(&run.generation, |g| {
+            let gain = g.gain.get().map(|gain| Shown::cards(tables::cache_gain(g, gain)));
+            let mut shown = vec![Shown::plain(tables::generation(g)).wide()];
+            shown.extend(gain);
+            shown.push(Shown::plain(tables::cache_by_context(g)));
+            shown
+        }))
+        @if let Some(why) = run.generation.get().and_then(|g| g.gain.why()) { (missing(why)) }
+
         h2 { "Are the answers right" }
         (section(&run.checks, |c| {
             let notable = tables::checks(c, |s| s != CheckStatus::Pass);

@@ -6,6 +6,7 @@
 pub(crate) mod chart;
 mod finding;
 pub(crate) mod html;
+mod latency;
 mod limit;
 pub(crate) mod markdown;
 mod pages;
@@ -136,6 +137,12 @@ pub fn documents(run: &Run) -> Result<Vec<Document>, ReportError> {
     }
     if let Some(ladder) = run.ladder.get() {
         add("csv/samples.csv".into(), tables::samples_csv(ladder));
+    }
+    if let Some(latency) = run.latency.get() {
+        add(
+            "csv/latency_samples.csv".into(),
+            tables::latency_samples_csv(latency),
+        );
     }
     for chart in &charts {
         add(

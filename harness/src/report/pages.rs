@@ -1,6 +1,7 @@
 //! `report.md`, to be pasted into a pull request, and the fix log.
 
 use super::finding::{Finding, no_time};
+use super::latency;
 use super::markdown::{line, text as md};
 use super::summary;
 use super::tables;
@@ -23,6 +24,20 @@ pub fn report(run: &Run) -> String {
             md(&answer.headline),
             md(&answer.detail)
         );
+    }
+    for (what, line) in [
+        (
+            "Single tokens",
+            run.latency.as_ref().map(latency::latency_line),
+        ),
+        (
+            "Generations",
+            run.generation.as_ref().map(latency::generation_line),
+        ),
+    ] {
+        if let Measured::Is((mark, line)) = line {
+            out += &format!("- **{what}** {} {}\n", mark.sign(), md(&line));
+        }
     }
     if let Measured::Is(ladder) = &run.ladder {
         let mut steps = tables::rungs(run, ladder);

@@ -1,6 +1,7 @@
 //! The five answers that a reader wants first.
 
 use super::finding::{self, Mark};
+use super::latency::percentiles;
 use super::limit::{self, Reach};
 use super::wording::{
     self, NBSP, bytes, count, number, or_why, percent, plural, times, unavailable,
@@ -94,6 +95,21 @@ fn fast(run: &Run) -> Answer {
         headline: "not measured".into(),
         detail: why,
     };
+    if let (Measured::Unavailable(_), Measured::Is(latency)) = (&run.ladder, &run.latency)
+        && let Some(times) = latency.choices.first()
+        && let Some(median) = times.percentile(50)
+    {
+        let on = latency
+            .model
+            .cut()
+            .map_or_else(String::new, |cut| format!(" on {cut}"));
+        return Answer {
+            question,
+            mark: Mark::Plain,
+            headline: format!("{}{NBSP}token/s{on}", number(1000.0 / median.value)),
+            detail: format!("single tokens, greedy: {}", percentiles(times)),
+        };
+    }
     let ladder = match &run.ladder {
         Measured::Is(ladder) => ladder,
         Measured::Unavailable(why) => return nothing(unavailable(why)),

@@ -1,5 +1,7 @@
 //! `VALIDATION.md`: the sign-off sheet. No box is ticked by hand.
 
+mod tokens;
+
 use super::finding::{self, Judged, Mark};
 use super::limit::{self, Reach};
 use super::markdown::{line as one_line, text as md};
@@ -64,6 +66,7 @@ pub fn sheet(run: &Run) -> String {
         ("SIMD", simd(run)),
         ("T-MAC", tmac(run)),
         ("Threads", threads(run)),
+        ("Tokens", tokens::lines(run)),
         ("Final", last(run)),
     ];
     let all = || groups.iter().flat_map(|(_, lines)| lines);

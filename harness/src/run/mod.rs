@@ -10,7 +10,9 @@
 mod correctness;
 mod error;
 mod finding;
+mod generation;
 mod ladder;
+mod latency;
 mod machine;
 mod measured;
 mod profile;
@@ -19,10 +21,12 @@ mod store;
 pub use correctness::{Check, CheckStatus, Checks, Defect, DefectError, DefectOutcome};
 pub use error::RunError;
 pub use finding::{Decision, ErrorBound, Setting, StepFinding};
+pub use generation::{CacheGain, ContextGain, Generation, GenerationTime};
 pub use ladder::{
     Block, Claim, Comparison, Figures, Isolated, Knob, Ladder, Masking, Step, Target, Verdict,
     WrongAnswer,
 };
+pub use latency::{Latency, LatencyTarget, PartTimes, TimedModel, TokenTimes};
 pub use machine::{
     KernelRow, MachineSummary, ModelSummary, Selected, Selection, Settings, Tool, Yardstick,
     Yardsticks, rfc3339,
@@ -95,6 +99,12 @@ pub struct Run {
     /// Whole tokens against the read bandwidth.
     #[serde(default)]
     pub tokens: Measured<Vec<WholeToken>>,
+    /// Single tokens.
+    #[serde(default)]
+    pub latency: Measured<Latency>,
+    /// Whole generations.
+    #[serde(default)]
+    pub generation: Measured<Generation>,
     /// What the run cost and what it left out.
     #[serde(default)]
     pub totals: Measured<Totals>,
@@ -129,6 +139,8 @@ impl Run {
             profiles: Measured::default(),
             products: Measured::default(),
             tokens: Measured::default(),
+            latency: Measured::default(),
+            generation: Measured::default(),
             totals: Measured::default(),
         }
     }

@@ -1,8 +1,9 @@
 //! Reading and writing run folders.
 
 use super::{
-    Checks, Defect, KernelRow, Ladder, MachineSummary, Measured, ModelSummary, Product, Profile,
-    Run, RunError, SCHEMA, ScalingPoint, Selection, Settings, Totals, WholeToken, Yardsticks,
+    Checks, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary, Measured, ModelSummary,
+    Product, Profile, Run, RunError, SCHEMA, ScalingPoint, Selection, Settings, Totals, WholeToken,
+    Yardsticks,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -29,6 +30,8 @@ pub enum Section {
     Profiles(Measured<Vec<Profile>>),
     Products(Measured<Vec<Product>>),
     Tokens(Measured<Vec<WholeToken>>),
+    Latency(Measured<Latency>),
+    Generation(Measured<Generation>),
     Totals(Measured<Totals>),
 }
 
@@ -49,6 +52,8 @@ pub enum SectionName {
     Profiles,
     Products,
     Tokens,
+    Latency,
+    Generation,
     Totals,
 }
 
@@ -68,6 +73,8 @@ impl Section {
             Self::Profiles(_) => SectionName::Profiles,
             Self::Products(_) => SectionName::Products,
             Self::Tokens(_) => SectionName::Tokens,
+            Self::Latency(_) => SectionName::Latency,
+            Self::Generation(_) => SectionName::Generation,
             Self::Totals(_) => SectionName::Totals,
         }
     }
@@ -86,6 +93,8 @@ impl Section {
             Self::Profiles(s) => run.profiles = s,
             Self::Products(s) => run.products = s,
             Self::Tokens(s) => run.tokens = s,
+            Self::Latency(s) => run.latency = s,
+            Self::Generation(s) => run.generation = s,
             Self::Totals(s) => run.totals = s,
         }
     }

@@ -1,11 +1,13 @@
 //! A run whose every figure is made up, on a machine that does not exist.
 
+use bitgauge::measure::stats::{Between, Percentile};
 use bitgauge::run::{
-    Block, Check, CheckStatus, Checks, Claim, Comparison, Defect, DefectError, DefectOutcome,
-    Estimate, Figures, Isolated, KernelRow, Knob, Ladder, MachineSummary, Masking, Measured,
-    ModelSummary, Part, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection,
-    Settings, Skipped, Step, Target, Tool, Totals, Verdict, WholeToken, WrongAnswer, Yardstick,
-    Yardsticks,
+    Block, CacheGain, Check, CheckStatus, Checks, Claim, Comparison, ContextGain, Defect,
+    DefectError, DefectOutcome, Estimate, Figures, Generation, GenerationTime, Isolated, KernelRow,
+    Knob, Ladder, Latency, LatencyTarget, MachineSummary, Masking, Measured, ModelSummary, Part,
+    PartTimes, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection, Settings,
+    Skipped, Step, Target, TimedModel, TokenTimes, Tool, Totals, Verdict, WholeToken, WrongAnswer,
+    Yardstick, Yardsticks,
 };
 use std::collections::BTreeMap;
 
@@ -365,6 +367,132 @@ fn tokens() -> Vec<WholeToken> {
     ]
 }
 
+fn timed_model() -> TimedModel {
+    TimedModel {
+        name: "imaginary".into(),
+        layers_run: 30,
+        layers_in_shape: 30,
+        kernel: "made-up-wide".into(),
+        threads: 2,
+    }
+}
+
+fn latency() -> Latency {
+    let choice = |choice: &str, least: u64, tokens: u64| {
+        let ns: Vec<u64> = (0..tokens)
+            .map(|i| least + 11_100 * (i * 7 % 100))
+            .collect();
+        let at = |share: f64| (least as f64 + 1_110_000.0 * share) * 1e-6;
+        let percentile = |percent, value: f64, interval: bool| Percentile {
+            percent,
+            value,
+            interval: interval.then_some(Between {
+                low: value - 0.0777,
+                high: value + 0.0888,
+                coverage: 0.9611,
+            }),
+        };
+        TokenTimes {
+            choice: choice.into(),
+            ns,
+            percentiles: vec![
+                percentile(50, at(0.5), true),
+                percentile(90, at(0.9), true),
+                percentile(99, at(0.98), false),
+            ],
+            max_ms: at(0.99),
+        }
+    };
+    let part = |part: &str, mean_us: f64, share| PartTimes {
+        part: part.into(),
+        mean_us,
+        p50_us: mean_us * 0.93,
+        p99_us: mean_us * 1.77,
+        share,
+    };
+    let target = |text: &str, percent, below_ms, measured_ms, verdict| LatencyTarget {
+        text: text.into(),
+        percent,
+        below_ms,
+        measured_ms: Measured::Is(measured_ms),
+        verdict,
+    };
+    Latency {
+        model: timed_model(),
+        context: 13,
+        choices: vec![
+            choice("greedy, quantised head", 61_100_000, 300),
+            choice("all logits", 73_300_000, 100),
+        ],
+        parts: vec![
+            part("attention", 7_331.0, 11.9),
+            part("output head", 54_321.0, 88.1),
+        ],
+        targets: vec![
+            target("a token below 77 ms", 50, 77.0, 61.655, Verdict::Confirmed),
+            target(
+                "99 % of all tokens below 62 ms",
+                99,
+                62.0,
+                62.1878,
+                Verdict::Refuted {
+                    by: "62.2 ms".into(),
+                },
+            ),
+        ],
+    }
+}
+
+fn generation() -> Generation {
+    let context = |positions: usize, with: f64, without: f64| ContextGain {
+        positions,
+        with_ns: vec![(with * 1e6) as u64; 6],
+        without_ns: vec![(without * 1e6) as u64; 6],
+        with_ms: Measured::Is(around(with)),
+        without_ms: Measured::Is(around(without)),
+        speedup: Measured::Is(around(without / with)),
+    };
+    Generation {
+        model: timed_model(),
+        prompt: 8,
+        tokens: 50,
+        samples: vec![
+            GenerationTime {
+                first_ns: 151_000_000,
+                rest_ns: 3_003_000_000,
+            };
+            6
+        ],
+        first_token_ms: Measured::Is(around(151.0)),
+        rest_ms: Measured::Is(around(3003.0)),
+        token_s: Measured::Is(around(16.3)),
+        kv_bytes: 8_760_000,
+        peak_resident_bytes: Measured::Is(1_919_000_000),
+        gain: Measured::Is(CacheGain {
+            claim: Claim {
+                text: "above 2x on 50 made-up tokens".into(),
+                low: 2.0,
+                high: 2.0,
+                error_below: None,
+            },
+            with_s: 3.35,
+            without_s: 11.7,
+            speedup: around(3.51),
+            blocks: vec![Block {
+                order: "ABBA".into(),
+                before_ns: vec![1e8, 3e8],
+                after_ns: vec![6e7, 6.1e7],
+            }],
+            verdict: Verdict::Confirmed,
+        }),
+        contexts: vec![
+            context(8, 61.7, 93.1),
+            context(64, 63.3, 411.0),
+            context(256, 71.9, 1999.0),
+        ],
+    }
+}
+
 fn profiles() -> Vec<Profile> {
     let profile = |state: &str, total: f64, shares: &[(&str, f64)]| Profile {
         state: state.into(),
@@ -552,6 +680,8 @@ pub fn full_run() -> Run {
     run.profiles = Measured::Is(profiles());
     run.products = Measured::Is(products());
     run.tokens = Measured::Is(tokens());
+    run.latency = Measured::Is(latency());
+    run.generation = Measured::Is(generation());
     run.totals = Measured::Is(Totals {
         seconds: 77.7,
         skipped: vec![Skipped {

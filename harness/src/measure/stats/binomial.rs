@@ -59,7 +59,7 @@ fn crossing(holds: impl Fn(f64) -> bool) -> f64 {
 }
 
 /// Probability of at least `k` hits in `n` trials at rate `p` in (0, 1).
-fn at_least(k: u64, n: u64, p: f64) -> f64 {
+pub(super) fn at_least(k: u64, n: u64, p: f64) -> f64 {
     let term = |j: u64| {
         let ln_choose = ln_factorial(n) - ln_factorial(j) - ln_factorial(n - j);
         (ln_choose + j as f64 * p.ln() + (n - j) as f64 * (-p).ln_1p()).exp()

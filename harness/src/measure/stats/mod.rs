@@ -37,11 +37,13 @@
 //!   set beforehand (exact binomial; David and Nagaraja, *Order Statistics*, 2003, section 7.1).
 //!   It is narrower, and wrong if one looks at the data to decide when to stop.
 //! - [`binomial::Rate`] is the exact interval for a rate that was counted, such as that of false
-//!   alarms. [`criterion_rule`] is another tool's rule, kept for comparison.
+//!   alarms. [`quantile::percentile`] is a percentile of a sample between order statistics.
+//!   [`criterion_rule`] is another tool's rule, kept for comparison.
 
 pub mod binomial;
 pub mod criterion_rule;
 pub mod median;
+pub mod quantile;
 pub mod sequential;
 pub mod sign;
 #[cfg(test)]
@@ -50,4 +52,5 @@ pub(super) mod simulation;
 pub use binomial::Rate;
 pub use criterion_rule::CriterionRule;
 pub use median::{FixedInterval, Interval, MedianSequence, fixed_blocks_interval, range_interval};
+pub use quantile::{Between, Percentile, percentile};
 pub use sequential::{Evidence, Rules, RulesError, Sequential, Verdict};

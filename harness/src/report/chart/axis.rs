@@ -23,6 +23,23 @@ impl Scale {
         }
     }
 
+    /// Between round figures that enclose `low` and `high`, zero or not.
+    pub fn between(low: f64, high: f64, range: (f64, f64)) -> Self {
+        let width = if high > low {
+            high - low
+        } else {
+            high.abs().max(1.0)
+        };
+        let step = nice_step(width);
+        let below = step * (low / step + 1e-9).floor();
+        let above = step * (high / step - 1e-9).ceil();
+        Self {
+            step: Some(step),
+            domain: (below, above.max(below + step)),
+            range,
+        }
+    }
+
     /// Logarithmic, between round figures that enclose `low` and `high`, both above zero.
     pub fn log(low: f64, high: f64, range: (f64, f64)) -> Self {
         let below = *ladder(low)
@@ -58,8 +75,8 @@ impl Scale {
     pub fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.domain;
         if let Some(step) = self.step {
-            let n = (high / step + 1e-9).floor() as usize;
-            return (0..=n).map(|i| i as f64 * step).collect();
+            let [first, last] = [low / step, high / step].map(|x| (x + 1e-9).floor() as i64);
+            return (first..=last).map(|i| i as f64 * step).collect();
         }
         let inside = |t: &f64| *t >= low * (1.0 - 1e-9) && *t <= high * (1.0 + 1e-9);
         let mut all: Vec<f64> = Vec::new();
@@ -148,6 +165,10 @@ mod tests {
         assert_eq!(s.at(50.0), 50.0);
         let s = Scale::from_zero(105.0, (0.0, 1.0));
         assert_eq!(s.ticks(), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0, 120.0]);
+        let s = Scale::between(19.2, 23.7, (0.0, 100.0));
+        assert_eq!(s.domain, (19.0, 24.0));
+        assert_eq!(s.ticks(), [19.0, 20.0, 21.0, 22.0, 23.0, 24.0]);
+        assert_eq!(s.at(21.5), 50.0);
         let s = Scale::log(0.42, 12.3, (0.0, 100.0));
         assert_eq!(s.domain, (0.2, 20.0));
         assert_eq!(s.ticks(), [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]);
@@ -157,6 +178,7 @@ mod tests {
     #[test]
     fn degenerate_data_still_has_an_axis() {
         assert_eq!(Scale::from_zero(0.0, (0.0, 1.0)).domain, (0.0, 1.0));
+        assert_eq!(Scale::between(3.0, 3.0, (0.0, 1.0)).domain, (3.0, 4.0));
         let s = Scale::log(1.0, 1.0, (0.0, 1.0));
         assert_eq!(s.domain, (1.0, 2.0));
         assert!(Scale::log(1e-6, 1e9, (0.0, 1.0)).ticks().len() <= 8);

@@ -3,8 +3,10 @@
 mod axis;
 mod bars;
 pub mod beside;
+mod cache;
 mod curves;
 pub mod forest;
+mod latency;
 mod limits;
 mod palette;
 mod parts;
@@ -49,13 +51,15 @@ impl Chart {
 }
 
 /// Names of all charts that this build can draw.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 8] = [
     "before_after",
     "cumulative",
     "isolated",
     "parts",
     "roofline",
     "scaling",
+    "latency",
+    "cache",
 ];
 
 /// Every chart that the run has data for, in the order of the page.
@@ -76,6 +80,8 @@ pub fn all(run: &Run) -> Vec<Chart> {
             _ => None,
         },
         run.scaling.get().and_then(|s| curves::scaling(s)),
+        run.latency.get().and_then(latency::latency),
+        run.generation.get().and_then(cache::cache),
     ]
     .into_iter()
     .flatten()

@@ -2,11 +2,16 @@
 
 mod answers;
 mod ladder;
+mod latency;
 mod limits;
 mod setup;
 
 pub use answers::{checks, defects};
 pub use ladder::{claims, isolated, masking, rungs, samples_csv};
+pub use latency::{
+    cache_by_context, cache_gain, generation, latency, latency_parts, latency_samples_csv,
+    latency_targets,
+};
 pub use limits::{products, profiles, scaling, tokens, yardsticks};
 pub use setup::{kernels, selection, skipped};
 
@@ -15,7 +20,7 @@ use super::wording::number;
 use crate::run::{Measured, Run};
 
 /// Names of all tables that this build can write, that of the raw samples included.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 22] = [
     "claims",
     "steps",
     "isolated",
@@ -25,12 +30,19 @@ pub const NAMES: [&str; 15] = [
     "tokens",
     "yardsticks",
     "scaling",
+    "latency",
+    "latency_targets",
+    "latency_parts",
+    "generation",
+    "cache_gain",
+    "cache_by_context",
     "checks",
     "defects",
     "kernels",
     "selection",
     "skipped",
     "samples",
+    "latency_samples",
 ];
 
 /// Every table of the run that has data, in the order of the page.
@@ -49,6 +61,15 @@ pub fn all(run: &Run) -> Vec<Table> {
         run.tokens.as_ref().map(|t| tokens(t)),
         run.yardsticks.as_ref().map(yardsticks),
         run.scaling.as_ref().map(|s| scaling(s)),
+        run.latency.as_ref().map(latency),
+        run.latency.as_ref().map(latency_targets),
+        run.latency.as_ref().map(latency_parts),
+        run.generation.as_ref().map(generation),
+        match run.generation.get().map(|g| (g, &g.gain)) {
+            Some((g, Measured::Is(gain))) => Measured::Is(cache_gain(g, gain)),
+            _ => Measured::unavailable(""),
+        },
+        run.generation.as_ref().map(cache_by_context),
         run.checks.as_ref().map(|c| checks(c, |_| true)),
         run.defects.as_ref().map(|d| defects(d)),
         run.kernels.as_ref().map(|k| kernels(k)),

@@ -1,31 +1,31 @@
 //! `bitgauge run`: measure, check, and write the before/after page.
 
+mod correctness;
+mod generation;
+mod ladder;
+mod latency;
+mod limits;
+mod measuring;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bitgauge_engine::checkpoint::Config;
 use bitgauge_engine::kernels::{Kernel, TABLE};
-use bitgauge_engine::model::{Model, Source, Vocabulary};
-use bitgauge_engine::synthetic;
 use clap::{Args, ValueEnum};
 
 use super::output::Output;
 use super::progress::Progress;
-use crate::decoder::judge::Judge;
 use crate::exit::{Exit, Failure};
 use crate::ladder::definition::Definition;
-use crate::ladder::{self};
-use crate::limits;
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
-use crate::model_source::{ModelSource, tenth};
+use crate::model_source::ModelSource;
 use crate::run::{
-    self, CheckStatus, Checks, KernelRow, Measured, ModelSummary, Run, Section, SectionName,
-    Settings, Store, Tool, Totals,
+    self, CheckStatus, KernelRow, Measured, Run, Section, Settings, Store, Tool, Totals,
 };
-use crate::verify::{self, Options};
-use crate::{report, yardsticks};
+use crate::{report, verify};
+use measuring::Measuring;
 
 /// What a run measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,6 +36,10 @@ pub enum Suite {
     Correctness,
     /// Read bandwidth, products and scaling over threads
     Scaling,
+    /// How long single tokens take, the slow ones too
+    Latency,
+    /// Whole generations, with the KV cache and without
+    Generation,
     /// The fixes, one at a time
     Ladder,
 }
@@ -46,6 +50,8 @@ impl Suite {
             Suite::All => "all",
             Suite::Correctness => "correctness",
             Suite::Scaling => "scaling",
+            Suite::Latency => "latency",
+            Suite::Generation => "generation",
             Suite::Ladder => "ladder",
         }
     }
@@ -90,6 +96,18 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     measure(arguments.suite, None, &arguments.common, threads, output)
 }
 
+/// Measures the sections of one suite that the run lacks, and records them.
+type Measure = fn(&mut Measuring<'_>) -> Result<(), Failure>;
+
+/// Every suite but [`Suite::All`], in the order in which a run takes them.
+const SUITES: &[(Suite, Measure)] = &[
+    (Suite::Correctness, correctness::measure),
+    (Suite::Scaling, limits::measure),
+    (Suite::Latency, latency::measure),
+    (Suite::Generation, generation::measure),
+    (Suite::Ladder, ladder::measure),
+];
+
 /// Measures a suite, section by section, each recorded as soon as it is there.
 ///
 /// # Errors
@@ -119,87 +137,30 @@ pub fn measure(
         )
     });
     let mut store = open(&dir, suite, ladder_file, common, threads, &started)?;
-    let seed = store.run().settings.seed;
-    let progress = Progress::new();
-    let (stage, step) = (
-        |title: &str, steps| progress.stage(title, steps),
-        || progress.step(),
-    );
-
     store.record(Section::Machine(Measured::Is(super::summaries::machine(
         &machine,
     ))))?;
     store.record(Section::Kernels(Measured::Is(kernels())))?;
-
-    if suite.has(Suite::Correctness) && !store.is_done(SectionName::Checks) {
-        stage("correctness: every kernel and the decoder", 0);
-        let done = verify::run(&Options::default(), &mut |check| progress.detail(&check.id))?;
-        let list = done.checks.iter().map(super::summaries::check).collect();
-        store.record(Section::Checks(Measured::Is(Checks { list })))?;
+    let progress = Progress::new();
+    let mut measuring = Measuring {
+        seed: store.run().settings.seed,
+        store,
+        source: &source,
+        machine: &machine,
+        definition: &definition,
+        trained: verify::default_fixtures()?.join("trained"),
+        threads,
+        quick: common.quick,
+        progress: &progress,
+        whole: None,
+        tenth: None,
+    };
+    for &(part, section) in SUITES {
+        if suite.has(part) {
+            section(&mut measuring)?;
+        }
     }
-    if suite.has(Suite::Correctness) && !store.is_done(SectionName::Defects) {
-        stage("correctness: the defects, re-enacted", 0);
-        store.record(Section::Defects(Measured::Is(super::zoo::defects()?)))?;
-    }
-
-    let trained = verify::default_fixtures()?.join("trained");
-    if suite.has(Suite::Scaling) && !store.is_done(SectionName::Tokens) {
-        stage("limits: packing the whole model", 0);
-        let kernel = Kernel::best();
-        let vocabulary = Vocabulary::load(source.source())?.with_quantized_head();
-        let model = Model::with_vocabulary(source.source(), &kernel, Arc::new(vocabulary))?;
-        let judge = Judge::open(&trained)?;
-        let plan = limits::Plan {
-            model: &model,
-            source: source.source(),
-            kernel,
-            judge: &judge,
-            machine: &machine,
-            threads,
-            quick: common.quick,
-            seed,
-        };
-        let limits = limits::run(&plan, &stage, &step)?;
-        store.record(Section::Yardsticks(Measured::Is(limits.yardsticks)))?;
-        store.record(Section::Scaling(Measured::Is(limits.scaling)))?;
-        store.record(Section::Products(Measured::Is(limits.products)))?;
-        store.record(Section::Tokens(Measured::Is(limits.tokens)))?;
-    }
-
-    if suite.has(Suite::Ladder) && !store.is_done(SectionName::Ladder) {
-        let whole = source.source().config();
-        let cut = match (&source, common.quick) {
-            (ModelSource::Synthetic(..), true) => Some(synthetic::model(tenth(whole), 1)),
-            _ => None,
-        };
-        let timed: &dyn Source = cut.as_ref().map_or(source.source(), |cut| cut);
-        let plan = ladder::Plan {
-            definition: &definition,
-            source: timed,
-            layers_in_shape: whole.num_hidden_layers,
-            trained: &trained,
-            threads,
-            quick: common.quick,
-            seed,
-            last_level_cache: machine.cpu.last_level_cache(),
-        };
-        let buffer = yardsticks::ReadBuffer::for_machine(&machine);
-        let mut bandwidth = buffer
-            .and_then(|b| yardsticks::best_read_bandwidth(&b, threads))
-            .ok();
-        let outcome = ladder::run(&plan, bandwidth.as_mut(), &stage, &step)?;
-        let model = ModelSummary {
-            name: source.name(),
-            layers_run: timed.config().num_hidden_layers,
-            layers_in_shape: whole.num_hidden_layers,
-            weights: super::summaries::weights(timed.config()),
-            bytes_per_token: outcome.bytes_per_token,
-        };
-        store.record(Section::Model(Measured::Is(model)))?;
-        store.record(Section::Selection(Measured::Is(outcome.selection)))?;
-        store.record(Section::Profiles(Measured::Is(outcome.profiles)))?;
-        store.record(Section::Ladder(Measured::Is(outcome.ladder)))?;
-    }
+    let mut store = measuring.store;
 
     let before = store.run().totals.get().map_or(0.0, |t| t.seconds);
     let seconds = before + begin.elapsed().as_secs_f64();

@@ -1,0 +1,35 @@
+//! The suite `scaling`: the machine's limits, and how far the engine is from them.
+
+use super::measuring::Measuring;
+use crate::exit::Failure;
+use crate::limits;
+use crate::run::{Measured, Section, SectionName};
+
+/// Measures yardsticks, scaling, products and whole tokens.
+///
+/// # Errors
+/// As [`limits::run`].
+pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
+    if m.has(SectionName::Tokens) {
+        return Ok(());
+    }
+    let packed = m.packed()?;
+    let plan = limits::Plan {
+        model: &packed.model,
+        source: m.source.source(),
+        kernel: packed.kernel,
+        judge: &packed.judge,
+        machine: m.machine,
+        threads: m.threads,
+        quick: m.quick,
+        seed: m.seed,
+    };
+    let progress = m.progress;
+    let limits = limits::run(&plan, &|title, steps| progress.stage(title, steps), &|| {
+        progress.step()
+    })?;
+    m.record(Section::Yardsticks(Measured::Is(limits.yardsticks)))?;
+    m.record(Section::Scaling(Measured::Is(limits.scaling)))?;
+    m.record(Section::Products(Measured::Is(limits.products)))?;
+    m.record(Section::Tokens(Measured::Is(limits.tokens)))
+}
