@@ -38,5 +38,5 @@ pub use cache::CacheRounding;
 pub use decoder::{Decoder, Greedy, Tap};
 pub use error::OracleError;
 pub use model::{Layer, LinearName, Model, Parts, Shape};
-pub use perplexity::{Perplexity, Windows, perplexity, window_nll};
+pub use perplexity::{Perplexity, Windows, perplexity};
 pub use weights::{Linear, ScaleRule};

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-use super::cache::CacheRounding;
 use super::decoder::Decoder;
 use super::error::OracleError;
 use super::model::Model;
@@ -76,7 +75,7 @@ pub fn perplexity(
     }
     let window_nll_nats = windows
         .par_iter()
-        .map(|window| window_nll(model, CacheRounding::Exact, window))
+        .map(|window| window_nll(model, window))
         .collect::<Result<Vec<f64>, OracleError>>()?;
     Ok(Perplexity {
         predicted: windows.iter().map(|window| window.len() - 1).sum(),
@@ -84,16 +83,8 @@ pub fn perplexity(
     })
 }
 
-/// Negative log-likelihood of one window in nats: all of its tokens but the first.
-///
-/// # Errors
-/// As [`Decoder::step`].
-pub fn window_nll(
-    model: &Model,
-    rounding: CacheRounding,
-    window: &[u32],
-) -> Result<f64, OracleError> {
-    let mut decoder = Decoder::with_cache(model, rounding);
+fn window_nll(model: &Model, window: &[u32]) -> Result<f64, OracleError> {
+    let mut decoder = Decoder::new(model);
     let mut nll = 0.0;
     for pair in window.windows(2) {
         let logits = decoder.step(pair[0])?;

@@ -9,9 +9,12 @@ use bitgauge_engine::session::Settings;
 use bitgauge_engine::threads::{Pool, Scheduler};
 
 use super::check::{Book, Check, Differences, guarded};
+use super::golden;
 use super::identity::{self, THREADS};
 use super::random::Random;
-use crate::oracle::{CacheRounding, OracleError, ops};
+use crate::fixtures::Document;
+use crate::fixtures::golden::{Case, Golden};
+use crate::oracle::{self, CacheRounding, OracleError, ops};
 
 /// The largest difference from the oracle, over its largest number.
 const LIMIT: f64 = 1e-5;
@@ -258,4 +261,60 @@ pub fn judge_models(
             book.record(check.kernel(*kernel).threads(one.threads()));
         }
     }
+}
+
+/// Judges `model` on the cases of `golden` with each rounding format, within the tolerances that the
+/// cases have: not against the golden logits, which no cache rounded, but against those of the
+/// oracle with the same rounding and the same tokens.
+pub fn judge_cases(
+    golden: &Document<Golden>,
+    model: &Model,
+    kernel: Kernel,
+    scheduler: &dyn Scheduler,
+    book: &mut Book<'_>,
+) {
+    let oracle = match oracle::Model::open(golden.model_folder()) {
+        Ok(oracle) => oracle,
+        Err(why) => {
+            let id = format!("cache/{}", golden.content.name);
+            return book.record(Check::broken(id, why));
+        }
+    };
+    for format in [CacheFormat::Bf16, CacheFormat::Int8] {
+        for case in &golden.content.cases {
+            let id = format!("cache/{format}/{}/{}", golden.content.name, case.id);
+            match rounded_case(case, &oracle, rounding(format)) {
+                Ok(case) => {
+                    let settings = settings(format);
+                    golden::judge_case_with(&id, &case, model, kernel, scheduler, settings, book);
+                }
+                Err(why) => book.record(Check::broken(id, why).kernel(kernel)),
+            }
+        }
+    }
+}
+
+/// `case` with the logits of an oracle that rounds, and no greedy choices to be met.
+fn rounded_case(
+    case: &Case,
+    oracle: &oracle::Model,
+    rounding: CacheRounding,
+) -> Result<Case, OracleError> {
+    let mut decoder = oracle::Decoder::with_cache(oracle, rounding);
+    let fed = case.continuation.len().saturating_sub(1);
+    let tokens = case.prompt.iter().chain(&case.continuation[..fed]);
+    let narrow = |row: Vec<f64>| -> Vec<f32> { row.iter().map(|&l| l as f32).collect() };
+    let rows = tokens
+        .map(|&token| decoder.step(token).map(narrow))
+        .collect::<Result<Vec<_>, _>>()?;
+    let asked = case.positions.iter().map(|&position| &rows[position][..]);
+    Ok(Case {
+        logits: asked.collect::<Vec<_>>().concat(),
+        continuation_logits: match case.continuation.is_empty() {
+            true => Vec::new(),
+            false => rows[case.prompt.len() - 1..].concat(),
+        },
+        strict_prefix: 0,
+        ..case.clone()
+    })
 }

@@ -6,7 +6,7 @@ use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::matrix::Matrix;
 use bitgauge_engine::model::Model;
 use bitgauge_engine::ops;
-use bitgauge_engine::session::Session;
+use bitgauge_engine::session::{Session, Settings};
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::trits::Trits;
 
@@ -70,8 +70,29 @@ pub fn judge_case(
     scheduler: &dyn Scheduler,
     book: &mut Book<'_>,
 ) {
+    judge_case_with(
+        id,
+        case,
+        model,
+        kernel,
+        scheduler,
+        Settings::default(),
+        book,
+    );
+}
+
+/// As [`judge_case`], with these settings of the session.
+pub fn judge_case_with(
+    id: &str,
+    case: &Case,
+    model: &Model,
+    kernel: Kernel,
+    scheduler: &dyn Scheduler,
+    settings: Settings<'_>,
+    book: &mut Book<'_>,
+) {
     let mut record = |check: Check| book.record(check.kernel(kernel).threads(scheduler.threads()));
-    let answers = match guarded(|| Answers::compute(case, model, scheduler)) {
+    let answers = match guarded(|| Answers::compute(case, model, scheduler, settings)) {
         Ok(Ok(answers)) => answers,
         Ok(Err(why)) | Err(why) => return record(Check::broken(id, why)),
     };
@@ -127,9 +148,15 @@ struct Answers {
 }
 
 impl Answers {
-    fn compute(case: &Case, model: &Model, scheduler: &dyn Scheduler) -> Result<Self, String> {
+    fn compute(
+        case: &Case,
+        model: &Model,
+        scheduler: &dyn Scheduler,
+        settings: Settings<'_>,
+    ) -> Result<Self, String> {
         let capacity = case.prompt.len() + case.continuation.len().max(1) - 1;
-        let mut session = Session::new(model, scheduler, capacity).map_err(|e| e.to_string())?;
+        let mut session = Session::with_settings(model, scheduler, capacity, settings)
+            .map_err(|e| e.to_string())?;
         let mut by_position: Vec<Vec<f32>> = Vec::new();
         session
             .prefill_each(&case.prompt, &mut |_, logits| {

@@ -287,8 +287,9 @@ pub fn judge_golden(
             .map(with_kernel)
             .collect::<Result<_, VerifyError>>()?;
         cache::judge_models(&content.name, &models, text.tokens(), &schedulers, book);
-        if let Some((_, fastest)) = models.last() {
-            text.judge_caches(fastest, &folder, book);
+        if let Some((kernel, fastest)) = models.last() {
+            cache::judge_cases(golden, fastest, *kernel, &pools[0], book);
+            text.judge_caches(fastest, book);
         }
     }
     Ok(())

@@ -1,7 +1,5 @@
 //! Perplexity of a text, by the engine.
 
-use std::path::Path;
-
 use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
@@ -12,7 +10,7 @@ use rayon::prelude::*;
 use super::cache;
 use super::check::{Book, Check, Differences};
 use crate::fixtures::golden::{PerplexityGolden, Protocol};
-use crate::oracle::{self, Windows};
+use crate::oracle::Windows;
 
 /// How far perplexity may be from the golden one, relative.
 const LIMIT: f64 = 1e-3;
@@ -131,72 +129,33 @@ impl<'g> Text<'g> {
         &self.tokens
     }
 
-    /// Judges `model`, packed for the kernel that read the whole text first and stored in `folder`,
-    /// with each rounding format of the cache: against the oracle with the same rounding in every
-    /// 16th window, and by what the format costs in all of them, beside float32.
-    pub fn judge_caches(&self, model: &Model, folder: &Path, book: &mut Book<'_>) {
-        let oracle = match oracle::Model::open(folder) {
-            Ok(oracle) => oracle,
-            Err(why) => {
-                let id = format!("perplexity/{}/cache", self.name);
-                return book.record(Check::broken(id, why));
-            }
-        };
+    /// Judges by what it costs to read the whole text with each rounding format of the cache: beside
+    /// what `model`, packed for the kernel that was first, made of it in float32.
+    pub fn judge_caches(&self, model: &Model, book: &mut Book<'_>) {
         for format in [CacheFormat::Bf16, CacheFormat::Int8] {
-            self.judge_cache(model, &oracle, format, book);
+            let id = format!("perplexity/{}/cache-{format}", self.name);
+            let (Some((kernel, f32)), Some(protocol)) =
+                (&self.whole, Protocol::parse(&self.golden.protocol))
+            else {
+                return book.record(Check::broken(id, "the text was not read in float32"));
+            };
+            let own: Result<Vec<f64>, String> = cut(protocol, &self.tokens)
+                .par_iter()
+                .map(|window| window_nll(model, format, window))
+                .collect();
+            let bits = |nats: &[f64]| {
+                nats.iter().sum::<f64>() / self.golden.predicted as f64 / std::f64::consts::LN_2
+            };
+            let check = match own {
+                Ok(own) => {
+                    let (own, f32) = (bits(&own), bits(f32));
+                    Check::at_most(id, own - f32, MOST_COST)
+                        .note(format!("bits a byte more: {own:.5}, float32 {f32:.5}"))
+                }
+                Err(why) => Check::broken(id, why),
+            };
+            book.record(check.kernel(*kernel).threads(1));
         }
-    }
-
-    fn judge_cache(
-        &self,
-        model: &Model,
-        oracle: &oracle::Model,
-        format: CacheFormat,
-        book: &mut Book<'_>,
-    ) {
-        let id = format!("perplexity/{}/cache-{format}", self.name);
-        let (Some((kernel, f32)), Some(protocol)) =
-            (&self.whole, Protocol::parse(&self.golden.protocol))
-        else {
-            return book.record(Check::broken(id, "the text was not read in float32"));
-        };
-        let mut record = |check: Check| book.record(check.kernel(*kernel).threads(1));
-        let windows = cut(protocol, &self.tokens);
-        let own: Result<Vec<f64>, String> = windows
-            .par_iter()
-            .map(|window| window_nll(model, format, window))
-            .collect();
-        let sample: Result<Vec<f64>, String> = windows
-            .par_iter()
-            .step_by(STRIDE)
-            .map(|window| {
-                oracle::window_nll(oracle, cache::rounding(format), window)
-                    .map_err(|e| e.to_string())
-            })
-            .collect();
-        let (own, sample) = match (own, sample) {
-            (Ok(own), Ok(sample)) => (own, sample),
-            (Err(why), _) | (_, Err(why)) => return record(Check::broken(id, why)),
-        };
-        let sampled = || (0..windows.len()).step_by(STRIDE);
-        let predicted: usize = sampled().map(|i| windows[i].len() - 1).sum();
-        let here: f64 = sampled().map(|i| own[i]).sum();
-        let apart = (here - sample.iter().sum::<f64>()).abs() / predicted as f64;
-        let limit = self.golden.tolerance_nats_per_byte;
-        record(
-            Check::at_most(format!("{id}/nats_per_byte"), apart, limit)
-                .note(format!("from the oracle's; {} windows", sample.len())),
-        );
-        let bits = |nats: &[f64]| {
-            nats.iter().sum::<f64>() / self.golden.predicted as f64 / std::f64::consts::LN_2
-        };
-        let (bits, bits_f32) = (bits(&own), bits(f32));
-        record(
-            Check::at_most(format!("{id}/cost"), bits - bits_f32, MOST_COST).note(format!(
-                "bits a byte: {bits:.5}, float32 {bits_f32:.5}; {} windows",
-                own.len()
-            )),
-        );
     }
 }
 
