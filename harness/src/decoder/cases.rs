@@ -78,8 +78,8 @@ pub struct How<'m> {
     pub context: usize,
     /// Whether keys and values of these are kept; all of them are read again where they are not.
     pub cache: bool,
-    /// Whether the next token is chosen by the model's quantised head, without all logits.
-    pub greedy: bool,
+    /// How the next token is chosen.
+    pub choice: Choice,
     /// What the session is told.
     pub settings: Settings<'m>,
 }
@@ -90,7 +90,7 @@ impl Default for How<'_> {
         Self {
             context: CONTEXT,
             cache: true,
-            greedy: false,
+            choice: Choice::Full,
             settings: Settings::default(),
         }
     }
@@ -130,23 +130,51 @@ impl<'m> Decode<'m> {
     /// # Errors
     /// As the engine has them.
     pub fn logits(&mut self) -> Result<&[f32], Error> {
-        let context = self.how.context;
-        if self.how.cache {
-            self.session.truncate(context);
-            self.session.decode(self.tokens[context])
-        } else {
-            self.session.truncate(0);
-            self.session.prefill(&self.tokens)
-        }
+        self.logits_observed(&mut ())
     }
 
-    /// Decodes the token once more, and chooses the next as it is timed.
+    /// As [`Decode::logits`], telling `observer` of each part.
     ///
     /// # Errors
     /// As the engine has them.
-    pub fn greedy(&mut self) -> Result<Greedy, Error> {
-        self.session.truncate(self.how.context);
-        self.session.decode_greedy(self.tokens[self.how.context])
+    pub fn logits_observed(&mut self, observer: &mut dyn Observer) -> Result<&[f32], Error> {
+        let context = self.how.context;
+        if self.how.cache {
+            self.session.truncate(context);
+            self.session.decode_observed(self.tokens[context], observer)
+        } else {
+            self.session.truncate(0);
+            self.session.prefill_observed(&self.tokens, observer)
+        }
+    }
+
+    /// Decodes the token once more, and chooses the next by the model's quantised head.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn greedy_observed(&mut self, observer: &mut dyn Observer) -> Result<Greedy, Error> {
+        let context = self.how.context;
+        self.session.truncate(context);
+        self.session
+            .decode_greedy_observed(self.tokens[context], observer)
+    }
+
+    /// Decodes the token once more in the way that is timed.
+    fn once(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        match self.how.choice {
+            Choice::Full => self.logits_observed(observer).map(drop),
+            Choice::Greedy => self.greedy_observed(observer).map(drop),
+        }
+    }
+
+    /// How the next token is chosen.
+    pub fn choice(&self) -> Choice {
+        self.how.choice
+    }
+
+    /// Bytes of keys and values that the token reads, its own included.
+    pub fn cache_bytes(&self) -> usize {
+        self.session.cache_bytes_per_position() * self.tokens.len()
     }
 
     /// The same, of which only `parts` count when it is timed.
@@ -166,17 +194,15 @@ impl Timed for Decode<'_> {
         let begin = Instant::now();
         let mut spent = Duration::ZERO;
         for _ in 0..iterations {
-            let done = match &mut self.parts {
-                Some(parts) => {
+            let done = match self.parts.take() {
+                Some(mut parts) => {
                     parts.begin();
-                    self.session.truncate(self.how.context);
-                    let token = self.tokens[self.how.context];
-                    let done = self.session.decode_observed(token, parts).map(drop);
+                    let done = self.once(&mut parts);
                     spent += parts.spent;
+                    self.parts = Some(parts);
                     done
                 }
-                None if self.how.greedy => self.greedy().map(drop),
-                None => self.logits().map(drop),
+                None => self.once(&mut ()),
             };
             done.map_err(|error| measure::Failure::new(error.to_string()))?;
         }

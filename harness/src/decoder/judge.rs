@@ -153,7 +153,8 @@ impl Judge {
 
     /// The oracle's logits after the prompt with keys and values in `format`.
     fn rounded(&self, format: CacheFormat) -> Result<Answer, Failure> {
-        let mut decoder = oracle::Decoder::with_cache(&self.oracle, verify::rounding(format));
+        let mut decoder =
+            oracle::Decoder::with_cache(&self.oracle, verify::cache::rounding(format));
         let mut logits = Vec::new();
         for &token in &self.prompt {
             logits = decoder.step(token)?;

@@ -14,6 +14,16 @@ use crate::run::Knob;
 /// The built-in ladder: the three fixes of the reports.
 const THREE_FIXES: &str = include_str!("../../ladders/three-fixes.toml");
 
+/// Ladders that are told by name.
+const NAMED: [(&str, &str); 3] = [
+    ("three-fixes", THREE_FIXES),
+    ("limit", include_str!("../../ladders/limit.toml")),
+    (
+        "tables-or-dots",
+        include_str!("../../ladders/tables-or-dots.toml"),
+    ),
+];
+
 /// A ladder, as its file describes it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -349,11 +359,18 @@ impl Definition {
         Self::parse(THREE_FIXES, "built-in")
     }
 
-    /// Reads a ladder from a TOML file.
+    /// Reads a ladder from a TOML file, or takes the built-in one of that name where there is no
+    /// such file.
     ///
     /// # Errors
     /// When the file can't be read, or what it says is no ladder.
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
+        let named = NAMED.iter().find(|(name, _)| path.as_os_str() == *name);
+        if let Some((name, text)) = named
+            && !path.exists()
+        {
+            return Self::parse(text, name);
+        }
         let text = crate::text_file::read(path).map_err(|source| DefinitionError::Read {
             path: path.to_owned(),
             source,
@@ -438,8 +455,10 @@ mod tests {
 
     #[test]
     fn the_ladders_of_the_repository_are_ladders() {
-        let text = include_str!("../../ladders/tables-or-dots.toml");
-        Definition::parse(text, "tables-or-dots.toml").unwrap();
+        for (name, _) in NAMED {
+            let ladder = Definition::read(Path::new(name)).unwrap();
+            assert_eq!(ladder.name, name);
+        }
         let ladder = Definition::three_fixes().unwrap();
         assert_eq!(ladder.state_after(0).dispatch, Dispatch::NeverSimd);
         let top = ladder.state_after(ladder.steps.len());
@@ -497,5 +516,8 @@ mod tests {
             "0 < low <= high",
         );
         refuse("at_least = 10.0", "", "either `at_least` or `at_most`");
+        refuse("cache = true", "cache = true\nbatch = 0", "batch = 0");
+        refuse("cache = true", "cache = true\nkv = \"f16\"", "f16");
+        refuse("[original]", "context = 0\n[original]", "context = 0");
     }
 }
