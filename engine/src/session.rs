@@ -12,7 +12,7 @@ use crate::ops;
 use crate::threads::{Scheduler, Work};
 use crate::{Error, Token};
 
-/// Tokens that prefill takes through a layer at once.
+/// Tokens that prefill takes through a layer at once where nobody says otherwise.
 pub const BATCH: usize = 32;
 
 /// A part of the work on a token.
@@ -60,6 +60,7 @@ pub struct Session<'m> {
     position: usize,
     caches: Vec<LayerCache>,
     attend: &'m dyn Attend,
+    batch: usize,
     scratch: Scratch,
     logits: Vec<f32>,
     search: Search,
@@ -72,14 +73,18 @@ pub struct Settings<'m> {
     pub cache: CacheFormat,
     /// Who computes attention.
     pub attend: &'m dyn Attend,
+    /// Tokens that prefill takes through a layer at once, 1 at least. More share each read of the
+    /// weights, fewer keep what lies between the products in the cache. No bit depends on it.
+    pub batch: usize,
 }
 
 impl Default for Settings<'_> {
-    /// A cache in float32 and the engine's own attention.
+    /// A cache in float32, the engine's own attention, batches of [`BATCH`].
     fn default() -> Self {
         Self {
             cache: CacheFormat::default(),
             attend: const { &Chunked::new() },
+            batch: BATCH,
         }
     }
 }
@@ -164,6 +169,7 @@ impl<'m> Session<'m> {
                 .map(|_| cache())
                 .collect::<Result<_, _>>()?,
             attend: settings.attend,
+            batch: settings.batch.max(1),
             scratch: Scratch::default(),
             logits: vec![0.0; config.vocab_size],
             search: Search::default(),
@@ -196,12 +202,25 @@ impl<'m> Session<'m> {
     /// When there is no token, an id is outside of the vocabulary, the context is full, or an
     /// activation is not finite. The positions of batches done before stay.
     pub fn prefill(&mut self, tokens: &[Token]) -> Result<&[f32], Error> {
+        self.prefill_observed(tokens, &mut ())
+    }
+
+    /// As [`Session::prefill`], telling `observer` of each part of each batch.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub fn prefill_observed(
+        &mut self,
+        tokens: &[Token],
+        observer: &mut dyn Observer,
+    ) -> Result<&[f32], Error> {
         self.check(tokens)?;
-        let (rest, last) = tokens.split_at((tokens.len() - 1) / BATCH * BATCH);
-        for batch in rest.chunks(BATCH) {
-            self.step(batch, batch.len(), &mut |_, _| {}, &mut ())?;
+        let size = self.batch;
+        let (rest, last) = tokens.split_at((tokens.len() - 1) / size * size);
+        for batch in rest.chunks(size) {
+            self.step(batch, batch.len(), &mut |_, _| {}, observer)?;
         }
-        self.step(last, last.len() - 1, &mut |_, _| {}, &mut ())?;
+        self.step(last, last.len() - 1, &mut |_, _| {}, observer)?;
         Ok(&self.logits)
     }
 
@@ -215,7 +234,7 @@ impl<'m> Session<'m> {
         each: &mut (dyn FnMut(usize, &[f32]) + Send),
     ) -> Result<(), Error> {
         self.check(tokens)?;
-        for batch in tokens.chunks(BATCH) {
+        for batch in tokens.chunks(self.batch) {
             self.step(batch, 0, each, &mut ())?;
         }
         Ok(())

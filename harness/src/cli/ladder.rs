@@ -11,8 +11,9 @@ use crate::exit::{Exit, Failure};
 /// Arguments of `bitgauge ladder`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A ladder of your own [default: the three fixes of the reports]
-    #[arg(value_name = "FILE.toml")]
+    /// A ladder of your own, or a built-in one: three-fixes, limit, tables-or-dots [default: the three
+    /// fixes of the reports]
+    #[arg(value_name = "FILE.toml|NAME")]
     file: Option<PathBuf>,
     #[command(flatten)]
     common: run::Common,

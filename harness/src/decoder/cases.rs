@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bitgauge_engine::model::Model;
-use bitgauge_engine::session::Session;
+use bitgauge_engine::session::{Greedy, Observer, Part, Session, Settings};
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::{Error, Token};
 
@@ -71,11 +71,37 @@ pub fn token(model: &Model, i: usize) -> Token {
 /// The tokens that come before a timed one.
 pub const CONTEXT: usize = 2;
 
-/// Decoding one token after [`CONTEXT`] others.
+/// How a token is decoded.
+#[derive(Clone, Copy)]
+pub struct How<'m> {
+    /// Tokens in front of it.
+    pub context: usize,
+    /// Whether keys and values of these are kept; all of them are read again where they are not.
+    pub cache: bool,
+    /// How the next token is chosen.
+    pub choice: Choice,
+    /// What the session is told.
+    pub settings: Settings<'m>,
+}
+
+impl Default for How<'_> {
+    /// After [`CONTEXT`] others, with a cache and all logits, as sessions usually are.
+    fn default() -> Self {
+        Self {
+            context: CONTEXT,
+            cache: true,
+            choice: Choice::Full,
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// Decoding one token after others.
 pub struct Decode<'m> {
     session: Session<'m>,
     tokens: Vec<Token>,
-    cache: bool,
+    how: How<'m>,
+    parts: Option<Parts>,
 }
 
 impl<'m> Decode<'m> {
@@ -83,14 +109,19 @@ impl<'m> Decode<'m> {
     ///
     /// # Errors
     /// As the engine has them.
-    pub fn new(model: &'m Model, scheduler: &'m dyn Scheduler, cache: bool) -> Result<Self, Error> {
-        let tokens: Vec<Token> = (0..=CONTEXT).map(|i| token(model, i)).collect();
-        let mut session = Session::new(model, scheduler, tokens.len())?;
-        session.prefill(&tokens[..CONTEXT])?;
+    pub fn new(
+        model: &'m Model,
+        scheduler: &'m dyn Scheduler,
+        how: How<'m>,
+    ) -> Result<Self, Error> {
+        let tokens: Vec<Token> = (0..=how.context).map(|i| token(model, i)).collect();
+        let mut session = Session::with_settings(model, scheduler, tokens.len(), how.settings)?;
+        session.prefill(&tokens[..how.context])?;
         Ok(Self {
             session,
             tokens,
-            cache,
+            how,
+            parts: None,
         })
     }
 
@@ -99,19 +130,173 @@ impl<'m> Decode<'m> {
     /// # Errors
     /// As the engine has them.
     pub fn logits(&mut self) -> Result<&[f32], Error> {
-        if self.cache {
-            self.session.truncate(CONTEXT);
-            self.session.decode(self.tokens[CONTEXT])
+        self.logits_observed(&mut ())
+    }
+
+    /// As [`Decode::logits`], telling `observer` of each part.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn logits_observed(&mut self, observer: &mut dyn Observer) -> Result<&[f32], Error> {
+        let context = self.how.context;
+        if self.how.cache {
+            self.session.truncate(context);
+            self.session.decode_observed(self.tokens[context], observer)
         } else {
             self.session.truncate(0);
-            self.session.prefill(&self.tokens)
+            self.session.prefill_observed(&self.tokens, observer)
         }
+    }
+
+    /// Decodes the token once more, and chooses the next by the model's quantised head.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn greedy_observed(&mut self, observer: &mut dyn Observer) -> Result<Greedy, Error> {
+        let context = self.how.context;
+        self.session.truncate(context);
+        self.session
+            .decode_greedy_observed(self.tokens[context], observer)
+    }
+
+    /// Decodes the token once more in the way that is timed.
+    fn once(&mut self, observer: &mut dyn Observer) -> Result<(), Error> {
+        match self.how.choice {
+            Choice::Full => self.logits_observed(observer).map(drop),
+            Choice::Greedy => self.greedy_observed(observer).map(drop),
+        }
+    }
+
+    /// How the next token is chosen.
+    pub fn choice(&self) -> Choice {
+        self.how.choice
+    }
+
+    /// Bytes of keys and values that the token reads, its own included.
+    pub fn cache_bytes(&self) -> usize {
+        self.session.cache_bytes_per_position() * self.tokens.len()
+    }
+
+    /// The same, of which only `parts` count when it is timed.
+    pub fn only(mut self, parts: &'static [Part]) -> Self {
+        self.parts = Some(Parts::new(parts));
+        self
     }
 }
 
-impl Attempt for Decode<'_> {
-    fn attempt(&mut self) -> Result<(), Error> {
-        self.logits().map(drop)
+impl Timed for Decode<'_> {
+    fn iterate(&mut self, iterations: u64) {
+        // A failure shows in `time`, which is what runs call.
+        let _ = self.time(iterations);
+    }
+
+    fn time(&mut self, iterations: u64) -> Result<Duration, measure::Failure> {
+        let begin = Instant::now();
+        let mut spent = Duration::ZERO;
+        for _ in 0..iterations {
+            let done = match self.parts.take() {
+                Some(mut parts) => {
+                    parts.begin();
+                    let done = self.once(&mut parts);
+                    spent += parts.spent;
+                    self.parts = Some(parts);
+                    done
+                }
+                None => self.once(&mut ()),
+            };
+            done.map_err(|error| measure::Failure::new(error.to_string()))?;
+        }
+        Ok(match self.parts {
+            Some(_) => spent,
+            None => begin.elapsed(),
+        })
+    }
+}
+
+/// Adds up the time of some parts.
+struct Parts {
+    parts: &'static [Part],
+    last: Instant,
+    spent: Duration,
+}
+
+impl Parts {
+    fn new(parts: &'static [Part]) -> Self {
+        Self {
+            parts,
+            last: Instant::now(),
+            spent: Duration::ZERO,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.spent = Duration::ZERO;
+        self.last = Instant::now();
+    }
+}
+
+impl Observer for Parts {
+    fn done(&mut self, part: Part) {
+        let now = Instant::now();
+        if self.parts.contains(&part) {
+            self.spent += now - self.last;
+        }
+        self.last = now;
+    }
+}
+
+/// Some parts of reading a prompt from an empty context.
+pub struct PromptParts<'m> {
+    session: Session<'m>,
+    tokens: Vec<Token>,
+    parts: Parts,
+}
+
+impl<'m> PromptParts<'m> {
+    /// A prompt of `length` tokens, of which only `parts` count.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn new(
+        model: &'m Model,
+        scheduler: &'m dyn Scheduler,
+        length: usize,
+        settings: Settings<'m>,
+        parts: &'static [Part],
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            session: Session::with_settings(model, scheduler, length, settings)?,
+            tokens: (0..length).map(|i| token(model, i)).collect(),
+            parts: Parts::new(parts),
+        })
+    }
+
+    /// Reads the prompt; the logits after it.
+    ///
+    /// # Errors
+    /// As the engine has them.
+    pub fn logits(&mut self) -> Result<&[f32], Error> {
+        self.session.truncate(0);
+        self.parts.begin();
+        self.session.prefill_observed(&self.tokens, &mut self.parts)
+    }
+}
+
+impl Timed for PromptParts<'_> {
+    fn iterate(&mut self, iterations: u64) {
+        // A failure shows in `time`, which is what runs call.
+        let _ = self.time(iterations);
+    }
+
+    fn time(&mut self, iterations: u64) -> Result<Duration, measure::Failure> {
+        let mut spent = Duration::ZERO;
+        for _ in 0..iterations {
+            if let Err(error) = self.logits() {
+                return Err(measure::Failure::new(error.to_string()));
+            }
+            spent += self.parts.spent;
+        }
+        Ok(spent)
     }
 }
 

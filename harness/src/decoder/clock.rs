@@ -2,22 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use bitgauge_engine::Error;
 use bitgauge_engine::model::{Group, Model};
-use bitgauge_engine::session::{Greedy, Observer, Part, Session};
+use bitgauge_engine::session::{Greedy, Observer, Part};
 use bitgauge_engine::threads::Scheduler;
-use bitgauge_engine::{Error, Token};
 
-use super::cases::{Attempt, CONTEXT, token};
+use super::cases::{Attempt, Choice, Decode, How};
 use crate::machine::{self, ThreadUse};
 use crate::run::{self, Measured};
 
 /// Tokens are watched for this long at least: the kernel counts processor time in ticks.
 const WATCH: Duration = Duration::from_millis(300);
 
-/// Decoding one token after [`CONTEXT`] others, with a clock at the end of each part.
+/// Decoding one token after others, with a clock at the end of each part.
 pub struct WatchedDecode<'m> {
-    session: Session<'m>,
-    token: Token,
+    decode: Decode<'m>,
     clock: Clock,
 }
 
@@ -67,20 +66,19 @@ impl Observer for Clock {
 }
 
 impl<'m> WatchedDecode<'m> {
-    /// Reads the context, and the token once.
+    /// Reads the usual context.
     ///
     /// # Errors
     /// As the engine has them.
     pub fn new(model: &'m Model, scheduler: &'m dyn Scheduler) -> Result<Self, Error> {
-        let mut session = Session::new(model, scheduler, CONTEXT + 1)?;
-        let context: Vec<_> = (0..CONTEXT).map(|i| token(model, i)).collect();
-        session.prefill(&context)?;
-        session.decode(token(model, CONTEXT))?;
-        Ok(Self {
-            session,
-            token: token(model, CONTEXT),
+        Decode::new(model, scheduler, How::default()).map(Self::of)
+    }
+
+    fn of(decode: Decode<'m>) -> Self {
+        Self {
+            decode,
             clock: Clock::default(),
-        })
+        }
     }
 
     /// Decodes the token once more; the logits of the next.
@@ -89,9 +87,8 @@ impl<'m> WatchedDecode<'m> {
     /// As the engine has them.
     pub fn logits(&mut self) -> Result<&[f32], Error> {
         let begin = Instant::now();
-        self.session.truncate(CONTEXT);
         self.clock.begin();
-        let logits = self.session.decode_observed(self.token, &mut self.clock);
+        let logits = self.decode.logits_observed(&mut self.clock);
         self.clock.whole += begin.elapsed().as_secs_f64();
         logits
     }
@@ -102,11 +99,8 @@ impl<'m> WatchedDecode<'m> {
     /// As the engine has them.
     pub fn greedy(&mut self) -> Result<Greedy, Error> {
         let begin = Instant::now();
-        self.session.truncate(CONTEXT);
         self.clock.begin();
-        let greedy = self
-            .session
-            .decode_greedy_observed(self.token, &mut self.clock);
+        let greedy = self.decode.greedy_observed(&mut self.clock);
         self.clock.whole += begin.elapsed().as_secs_f64();
         greedy
     }
@@ -173,13 +167,32 @@ pub struct TokenProfile {
 /// # Errors
 /// As the engine has them.
 pub fn watch(model: &Model, scheduler: &dyn Scheduler) -> Result<TokenProfile, Error> {
-    let mut case = WatchedDecode::new(model, scheduler)?;
-    let utilisation = utilisation(scheduler, &mut || case.logits().map(drop))?;
-    Ok(TokenProfile {
+    let decode = Decode::new(model, scheduler, How::default())?;
+    watch_decode(decode, scheduler).map(|(_, profile)| profile)
+}
+
+/// As [`watch`], of tokens that are decoded as `decode` does on `scheduler`; gives it back.
+///
+/// # Errors
+/// As the engine has them.
+pub fn watch_decode<'m>(
+    decode: Decode<'m>,
+    scheduler: &dyn Scheduler,
+) -> Result<(Decode<'m>, TokenProfile), Error> {
+    let choice = decode.choice();
+    let mut case = WatchedDecode::of(decode);
+    let mut once = || match choice {
+        Choice::Full => case.logits().map(drop),
+        Choice::Greedy => case.greedy().map(drop),
+    };
+    once()?;
+    let utilisation = utilisation(scheduler, &mut once)?;
+    let profile = TokenProfile {
         parts: case.parts(),
         product_share: case.product_share(),
         utilisation,
-    })
+    };
+    Ok((case.decode, profile))
 }
 
 /// Per cent of the wall time that each thread of `scheduler` ran while `work` was repeated, for a

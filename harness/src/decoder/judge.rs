@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bitgauge_engine::attention::Attend;
+use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::checkpoint::{Checkpoint, Linear};
 use bitgauge_engine::input::Input;
 use bitgauge_engine::kernels::Kernel;
@@ -18,7 +18,7 @@ use crate::fixtures::golden::Golden;
 use crate::measure::{Answer, Tolerance, Verified, Wrong};
 use crate::oracle;
 use crate::run::WrongAnswer;
-use crate::verify::random::Random;
+use crate::verify::{self, random::Random};
 
 /// One linear of the trained model with a real token's activations, and the exact sums.
 struct Tap {
@@ -30,6 +30,7 @@ struct Tap {
 /// The oracle's answers on the trained model.
 pub struct Judge {
     checkpoint: Checkpoint,
+    oracle: oracle::Model,
     prompt: Vec<u32>,
     logits: Answer,
     tolerance: Tolerance,
@@ -64,8 +65,8 @@ impl Judge {
             Failure::could_not_run(format!("{}: no case to judge by", golden.path.display()))
         })?;
         let checkpoint = Checkpoint::open(&golden.model_folder())?;
-        let model = oracle::Model::open(golden.model_folder())?;
-        let mut decoder = oracle::Decoder::new(&model);
+        let oracle = oracle::Model::open(golden.model_folder())?;
+        let mut decoder = oracle::Decoder::new(&oracle);
         let mut taps = Vec::new();
         let mut logits = Vec::new();
         for (i, &token) in case.prompt.iter().enumerate() {
@@ -93,6 +94,7 @@ impl Judge {
         }
         Ok(Self {
             checkpoint,
+            oracle,
             prompt: case.prompt.clone(),
             logits: Answer::Floats(logits),
             tolerance: Tolerance::RelativeL2(case.tolerance.logit_rel_l2),
@@ -109,51 +111,55 @@ impl Judge {
         kernel: Kernel,
         scheduler: &dyn Scheduler,
     ) -> Result<Result<Right, WrongAnswer>, Failure> {
+        self.with_settings(kernel, scheduler, Settings::default())
+    }
+
+    /// As [`Judge::trained`], with logits from sessions that are set otherwise. Where they round keys
+    /// and values, so does the oracle.
+    ///
+    /// # Errors
+    /// As [`Judge::trained`].
+    pub fn with_settings(
+        &self,
+        kernel: Kernel,
+        scheduler: &dyn Scheduler,
+        settings: Settings<'_>,
+    ) -> Result<Result<Right, WrongAnswer>, Failure> {
         let (got, want) = self.sums(kernel);
         let all_got = Answer::Integers(got.concat());
         let all_want = Answer::Integers(want.concat());
         if let Err(wrong) = Verified::check((), &all_got, &all_want, Tolerance::Exact) {
             return Ok(Err(wrong_sums(&wrong, &got, &want)));
         }
-        let right = self.logits(kernel, scheduler, Settings::default())?;
-        Ok(right.map(|()| Right {
-            got: all_got,
-            want: all_want,
-        }))
-    }
-
-    /// Judges an attention by the logits of the trained model.
-    ///
-    /// # Errors
-    /// As [`Judge::trained`].
-    pub fn attention(
-        &self,
-        kernel: Kernel,
-        scheduler: &dyn Scheduler,
-        attend: &dyn Attend,
-    ) -> Result<Result<(), WrongAnswer>, Failure> {
-        let settings = Settings {
-            attend,
-            ..Settings::default()
-        };
-        self.logits(kernel, scheduler, settings)
-    }
-
-    fn logits(
-        &self,
-        kernel: Kernel,
-        scheduler: &dyn Scheduler,
-        settings: Settings<'_>,
-    ) -> Result<Result<(), WrongAnswer>, Failure> {
         let model = Model::load(&self.checkpoint, &kernel)?;
         let tokens = self.prompt.len();
         let mut session = Session::with_settings(&model, scheduler, tokens, settings)?;
         let logits = Answer::from_f32(session.prefill(&self.prompt)?);
-        let verified = Verified::check((), &logits, &self.logits, self.tolerance);
-        Ok(verified.map(drop).map_err(|wrong| WrongAnswer {
-            relative_error: relative_l2(&wrong),
-            seen_on: format!("logits of the trained model: {}", wrong.reason()),
-        }))
+        let verified = match settings.cache {
+            CacheFormat::F32 => Verified::check((), &logits, &self.logits, self.tolerance),
+            rounded => Verified::check((), &logits, &self.rounded(rounded)?, self.tolerance),
+        };
+        Ok(match verified {
+            Ok(_) => Ok(Right {
+                got: all_got,
+                want: all_want,
+            }),
+            Err(wrong) => Err(WrongAnswer {
+                relative_error: relative_l2(&wrong),
+                seen_on: format!("logits of the trained model: {}", wrong.reason()),
+            }),
+        })
+    }
+
+    /// The oracle's logits after the prompt with keys and values in `format`.
+    fn rounded(&self, format: CacheFormat) -> Result<Answer, Failure> {
+        let mut decoder =
+            oracle::Decoder::with_cache(&self.oracle, verify::cache::rounding(format));
+        let mut logits = Vec::new();
+        for &token in &self.prompt {
+            logits = decoder.step(token)?;
+        }
+        Ok(Answer::Floats(logits))
     }
 
     /// The kernel's sums and the oracle's, for each linear.

@@ -6,13 +6,13 @@ use bitgauge_engine::attention::{Attend, Batch, Chunked, Scratch};
 use bitgauge_engine::float::Peak;
 use bitgauge_engine::threads::{Scheduler, Task, Work};
 
-/// The engine's attention, all heads on the caller's thread, one after another.
-pub struct SerialAttention;
+/// Another attention, all heads on the caller's thread, one after another.
+pub struct SerialAttention<A>(pub A);
 
 /// The engine's attention with a softmax that takes one score at a time and calls [`f32::exp`].
 pub struct ScalarSoftmax;
 
-impl Attend for SerialAttention {
+impl<A: Attend> Attend for SerialAttention<A> {
     fn name(&self) -> &'static str {
         "serial-attention"
     }
@@ -24,7 +24,7 @@ impl Attend for SerialAttention {
         scratch: &mut Scratch,
         _scheduler: &dyn Scheduler,
     ) {
-        Chunked::new().attend(batch, out, scratch, &Caller);
+        self.0.attend(batch, out, scratch, &Caller);
     }
 }
 
@@ -87,6 +87,7 @@ mod tests {
     use crate::decoder::judge::Judge;
     use crate::verify::default_fixtures;
     use bitgauge_engine::kernels::Kernel;
+    use bitgauge_engine::session::Settings;
     use bitgauge_engine::threads::Pool;
 
     /// Gives all positions the same weight.
@@ -117,9 +118,17 @@ mod tests {
     fn they_answer_as_the_oracle_does_and_a_wrong_one_does_not() {
         let judge = Judge::open(&default_fixtures().unwrap().join("trained")).unwrap();
         let pool = Pool::with_min_piece(2, 0).unwrap();
-        let answer = |attend: &dyn Attend| judge.attention(Kernel::best(), &pool, attend).unwrap();
+        let answer = |attend: &dyn Attend| {
+            let settings = Settings {
+                attend,
+                ..Settings::default()
+            };
+            let judged = judge.with_settings(Kernel::best(), &pool, settings);
+            judged.unwrap().map(drop)
+        };
         for right in [
-            &SerialAttention as &dyn Attend,
+            &SerialAttention(Chunked::new()) as &dyn Attend,
+            &SerialAttention(ScalarSoftmax),
             &ScalarSoftmax,
             &Chunked::new(),
         ] {

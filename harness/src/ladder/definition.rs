@@ -2,12 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use bitgauge_engine::attention::CacheFormat;
+use bitgauge_engine::model::Group;
+use bitgauge_engine::session::{BATCH, Part};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
+use crate::decoder::cases::CONTEXT;
 use crate::run::Knob;
 
 /// The built-in ladder: the three fixes of the reports.
 const THREE_FIXES: &str = include_str!("../../ladders/three-fixes.toml");
+
+/// Ladders that are told by name.
+const NAMED: [(&str, &str); 3] = [
+    ("three-fixes", THREE_FIXES),
+    ("limit", include_str!("../../ladders/limit.toml")),
+    (
+        "tables-or-dots",
+        include_str!("../../ladders/tables-or-dots.toml"),
+    ),
+];
 
 /// A ladder, as its file describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,7 +30,10 @@ const THREE_FIXES: &str = include_str!("../../ladders/three-fixes.toml");
 pub struct Definition {
     /// Its name.
     pub name: String,
-    /// The state before any step; sets every knob.
+    /// Tokens in front of the one that is timed: 2 where it says nothing.
+    #[serde(default = "short_context")]
+    pub context: usize,
+    /// The state before any step; sets every knob, or leaves it as the engine has it.
     pub original: State,
     /// The steps, in the order in which they are applied.
     #[serde(rename = "step")]
@@ -39,6 +57,73 @@ pub struct State {
     pub scheduler: Scheduler,
     /// Whether keys and values of earlier tokens are kept.
     pub cache: bool,
+    /// Who computes attention.
+    #[serde(default)]
+    pub attention: Attention,
+    /// In what keys and values are kept: `f32`, `bf16` or `int8`.
+    #[serde(default, deserialize_with = "format")]
+    pub kv: CacheFormat,
+    /// How the next token is chosen.
+    #[serde(default)]
+    pub head: Head,
+    /// On what pages the weights lie.
+    #[serde(default)]
+    pub pages: Pages,
+    /// Tokens of a prompt that go through a layer at once.
+    #[serde(default = "batch")]
+    pub batch: usize,
+}
+
+fn short_context() -> usize {
+    CONTEXT
+}
+
+fn batch() -> usize {
+    BATCH
+}
+
+fn format<'de, D: Deserializer<'de>>(text: D) -> Result<CacheFormat, D::Error> {
+    let name = String::deserialize(text)?;
+    name.parse().map_err(D::Error::custom)
+}
+
+fn some_format<'de, D: Deserializer<'de>>(text: D) -> Result<Option<CacheFormat>, D::Error> {
+    format(text).map(Some)
+}
+
+/// Who computes attention.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attention {
+    /// All heads on one thread, and a softmax that takes one score at a time.
+    SerialScalar,
+    /// Heads spread over threads, and that softmax.
+    Scalar,
+    /// The engine's own: over heads and chunks of positions, the softmax in vectors.
+    #[default]
+    Chunked,
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Head {
+    /// From all logits.
+    #[default]
+    Exact,
+    /// By the quantised head, which proves that all logits would give the same.
+    Quantized,
+}
+
+/// On what pages the weights lie.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pages {
+    /// Large ones where the system grants them.
+    #[default]
+    Large,
+    /// Small ones only.
+    Small,
 }
 
 /// How a kernel is selected.
@@ -57,6 +142,8 @@ pub enum Dispatch {
 pub enum Scheduler {
     /// The defect: a shared queue, a locked buffer pool and a lock around each write.
     Contended,
+    /// rayon: halves ranges, an idle thread steals.
+    Rayon,
     /// The engine's own.
     Pool,
 }
@@ -89,6 +176,12 @@ pub struct Change {
     kernel: Option<String>,
     scheduler: Option<Scheduler>,
     cache: Option<bool>,
+    attention: Option<Attention>,
+    #[serde(default, deserialize_with = "some_format")]
+    kv: Option<CacheFormat>,
+    head: Option<Head>,
+    pages: Option<Pages>,
+    batch: Option<usize>,
 }
 
 impl Change {
@@ -99,6 +192,11 @@ impl Change {
             kernel: self.kernel.clone().unwrap_or_else(|| state.kernel.clone()),
             scheduler: self.scheduler.unwrap_or(state.scheduler),
             cache: self.cache.unwrap_or(state.cache),
+            attention: self.attention.unwrap_or(state.attention),
+            kv: self.kv.unwrap_or(state.kv),
+            head: self.head.unwrap_or(state.head),
+            pages: self.pages.unwrap_or(state.pages),
+            batch: self.batch.unwrap_or(state.batch),
         }
     }
 
@@ -109,12 +207,22 @@ impl Change {
             kernel,
             scheduler,
             cache,
+            attention,
+            kv,
+            head,
+            pages,
+            batch,
         } = self;
         let turned = [
             (Knob::Dispatch, dispatch.is_some()),
             (Knob::Kernel, kernel.is_some()),
             (Knob::Scheduler, scheduler.is_some()),
             (Knob::Cache, cache.is_some()),
+            (Knob::Attention, attention.is_some()),
+            (Knob::Kv, kv.is_some()),
+            (Knob::Head, head.is_some()),
+            (Knob::Pages, pages.is_some()),
+            (Knob::Batch, batch.is_some()),
         ];
         turned
             .into_iter()
@@ -137,6 +245,40 @@ pub struct Claim {
     pub error_below: Option<f64>,
     /// Threads that it was claimed for: fewer here can confirm it, but not refute it.
     pub at_threads: Option<usize>,
+    /// The part of the work that it speaks of; the whole token where it says nothing.
+    pub of: Option<Portion>,
+}
+
+/// A part of the work that a claim can speak of.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Portion {
+    /// Scores, softmax and weighted values of a token.
+    Attention,
+    /// The feed-forward products of a prompt and what lies between them.
+    PromptFeedForward,
+}
+
+impl Portion {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Attention => "attention of a token",
+            Self::PromptFeedForward => "feed-forward part of a prompt",
+        }
+    }
+
+    /// The parts that make it up.
+    pub fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Attention => &[Part::Attention],
+            Self::PromptFeedForward => &[
+                Part::Product(Group::GateUp),
+                Part::Activation,
+                Part::Product(Group::Down),
+            ],
+        }
+    }
 }
 
 /// A gain that the defects may hide.
@@ -217,11 +359,18 @@ impl Definition {
         Self::parse(THREE_FIXES, "built-in")
     }
 
-    /// Reads a ladder from a TOML file.
+    /// Reads a ladder from a TOML file, or takes the built-in one of that name where there is no
+    /// such file.
     ///
     /// # Errors
     /// When the file can't be read, or what it says is no ladder.
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
+        let named = NAMED.iter().find(|(name, _)| path.as_os_str() == *name);
+        if let Some((name, text)) = named
+            && !path.exists()
+        {
+            return Self::parse(text, name);
+        }
         let text = crate::text_file::read(path).map_err(|source| DefinitionError::Read {
             path: path.to_owned(),
             source,
@@ -255,6 +404,13 @@ impl Definition {
                     "step {id:?}: `set` turns no knob; a step changes something"
                 ));
             }
+        }
+        let batches = self.steps.iter().filter_map(|s| s.set.batch);
+        if batches.chain([self.original.batch]).any(|batch| batch == 0) {
+            return Err("batch = 0: a prompt goes through a layer by one token at least".into());
+        }
+        if self.context == 0 {
+            return Err("context = 0: a token is timed after one other at least".into());
         }
         let claims = self.steps.iter().filter_map(|s| s.claim.as_ref());
         let masking = self.masking.iter().filter_map(|m| m.claim.as_ref());
@@ -299,8 +455,10 @@ mod tests {
 
     #[test]
     fn the_ladders_of_the_repository_are_ladders() {
-        let text = include_str!("../../ladders/tables-or-dots.toml");
-        Definition::parse(text, "tables-or-dots.toml").unwrap();
+        for (name, _) in NAMED {
+            let ladder = Definition::read(Path::new(name)).unwrap();
+            assert_eq!(ladder.name, name);
+        }
         let ladder = Definition::three_fixes().unwrap();
         assert_eq!(ladder.state_after(0).dispatch, Dispatch::NeverSimd);
         let top = ladder.state_after(ladder.steps.len());
@@ -358,5 +516,8 @@ mod tests {
             "0 < low <= high",
         );
         refuse("at_least = 10.0", "", "either `at_least` or `at_most`");
+        refuse("cache = true", "cache = true\nbatch = 0", "batch = 0");
+        refuse("cache = true", "cache = true\nkv = \"f16\"", "f16");
+        refuse("[original]", "context = 0\n[original]", "context = 0");
     }
 }

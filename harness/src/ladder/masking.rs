@@ -180,6 +180,7 @@ fn off_and_on(
         speedup,
         samples,
         verdict,
+        part: None,
     })
 }
 

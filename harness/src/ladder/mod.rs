@@ -4,29 +4,32 @@
 //! answers right, `race` times those that do, `verdict` holds the claims against the times. This module
 //! runs them in that order and writes down what came out.
 
+mod contest;
 pub mod definition;
 mod masking;
+mod models;
+mod portion;
 pub mod race;
 mod setup;
 mod verdict;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bitgauge_engine::kernels::Kernel;
-use bitgauge_engine::model::{Model, Source, Vocabulary};
+use bitgauge_engine::model::Source;
 
-use crate::decoder::cases::{Case, Decode};
-use crate::decoder::clock::{self, TokenProfile};
-use crate::decoder::judge::{Judge, Reference, Right};
+use crate::decoder::cases::Decode;
+use crate::decoder::judge::{Judge, Right};
 use crate::exit::Failure;
 use crate::measure::Verified;
 use crate::run::{
     self, Comparison, Estimate, Figures, Isolated, Ladder, Measured, Step, Verdict, WrongAnswer,
 };
 use crate::yardsticks::Yardstick;
+use contest::{Contest, Contestant, Runner};
 use definition::{Definition, State};
+use models::Models;
+use portion::Portions;
 use race::{Budget, Race};
 use setup::{Schedulers, Setup};
 
@@ -62,22 +65,6 @@ pub struct Outcome {
     pub selection: run::Selection,
 }
 
-/// A setup that a state comes down to, and what is known of it.
-struct Contestant {
-    setup: Setup,
-    /// The first state that came down to it, in words.
-    name: String,
-    outcome: Result<Runner, WrongAnswer>,
-}
-
-/// A setup that answers right.
-struct Runner {
-    /// Its place in the race.
-    place: usize,
-    bytes: u64,
-    profile: TokenProfile,
-}
-
 /// Runs a ladder. `stage(title, steps)` and `step()` tell of progress.
 ///
 /// # Errors
@@ -100,13 +87,7 @@ pub fn run(
         named.push((format!("{} alone", s.id), definition.alone(i)));
         named.push((format!("all but {}", s.id), definition.without(i)));
     }
-    let mut setups: Vec<(String, Setup)> = Vec::new();
-    for (name, state) in &named {
-        let setup = Setup::of(state)?;
-        if !setups.iter().any(|(_, s)| *s == setup) {
-            setups.push((name.clone(), setup));
-        }
-    }
+    let setups = contest::setups(&named)?;
 
     stage(
         "ladder: judging every setup on the trained model",
@@ -115,44 +96,24 @@ pub fn run(
     let judge = Judge::open(plan.trained)?;
     let mut judged: Vec<(String, Setup, Result<Right, WrongAnswer>)> = Vec::new();
     for (name, setup) in setups {
-        judged.push((
-            name,
-            setup,
-            judge.trained(setup.kernel, schedulers.get(setup.scheduler))?,
-        ));
+        let scheduler = schedulers.get(setup.scheduler);
+        let right = judge.with_settings(setup.kernel, scheduler, setup.settings())?;
+        judged.push((name, setup, right));
         step();
     }
 
-    let mut kernels: Vec<Kernel> = Vec::new();
-    for (_, setup, right) in &judged {
-        if right.is_ok() && !kernels.contains(&setup.kernel) {
-            kernels.push(setup.kernel);
-        }
-    }
-    stage(
-        "ladder: packing the timed model for each kernel",
-        kernels.len(),
-    );
-    let vocabulary = Arc::new(Vocabulary::load(plan.source)?);
-    let mut models: Vec<(Kernel, Model)> = Vec::new();
-    for kernel in kernels {
-        let model = Model::with_vocabulary(plan.source, &kernel, Arc::clone(&vocabulary))?;
-        models.push((kernel, model));
-        step();
-    }
+    let right = judged.iter().filter(|(_, _, right)| right.is_ok());
+    let right: Vec<&Setup> = right.map(|(_, setup, _)| setup).collect();
+    let packing = |models| stage("ladder: packing the timed model for each kernel", models);
+    let models = Models::load(plan.source, &right, &packing, step)?;
 
     stage(
         "ladder: judging the timed model, and where its time goes",
         judged.len(),
     );
-    let (mut contestants, mut cases, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
-    let mut reference = Reference::default();
+    let (mut contestants, mut contest) = (Vec::new(), Contest::default());
     for (name, setup, right) in judged {
-        let model = models
-            .iter()
-            .find(|(k, _)| *k == setup.kernel)
-            .map(|(_, m)| m);
-        let outcome = match (right, model) {
+        let outcome = match (right, models.get(&setup)) {
             (Err(wrong), _) => Err(wrong),
             (Ok(_), None) => Err(WrongAnswer {
                 relative_error: f64::INFINITY,
@@ -160,24 +121,14 @@ pub fn run(
             }),
             (Ok(right), Some(model)) => {
                 let scheduler = schedulers.get(setup.scheduler);
-                let mut case = Decode::new(model, scheduler, setup.cache)?;
-                let begin = Instant::now();
-                let logits = case.logits()?.to_vec();
-                let took = begin.elapsed().as_secs_f64();
-                match reference.timed(model, plan.source, &logits)? {
-                    Err(wrong) => Err(wrong),
-                    Ok(()) => {
-                        cases.push(right.verify(Case(case))?);
-                        seconds.push(took);
-                        let profile = clock::watch(model, scheduler)?;
-                        let bytes = (model.ternary_bytes() + model.head_bytes()) as u64;
-                        Ok(Runner {
-                            place: cases.len() - 1,
-                            bytes,
-                            profile,
-                        })
-                    }
-                }
+                contest.enter(
+                    &setup,
+                    right,
+                    model,
+                    plan.source,
+                    scheduler,
+                    definition.context,
+                )?
             }
         };
         contestants.push(Contestant {
@@ -187,6 +138,9 @@ pub fn run(
         });
         step();
     }
+    let Contest {
+        mut cases, seconds, ..
+    } = contest;
 
     let budget = Budget {
         race: Duration::from_secs(if plan.quick { 8 } else { 40 }),
@@ -206,6 +160,11 @@ pub fn run(
     stage("ladder: duels", 3 * steps);
     let mut scribe = Scribe {
         plan,
+        portions: Portions {
+            models: &models,
+            schedulers: &schedulers,
+            context: definition.context,
+        },
         contestants: &contestants,
         race: &race,
         cases: &mut cases,
@@ -250,10 +209,7 @@ pub fn run(
     });
     let profiles = profiles.collect();
     let top_setup = Setup::of(&top)?;
-    let model = models
-        .iter()
-        .find(|(k, _)| *k == top_setup.kernel)
-        .map(|(_, m)| m);
+    let model = models.get(&top_setup);
     let selection = model.map_or(
         run::Selection {
             rows: Vec::new(),
@@ -298,9 +254,10 @@ pub fn run(
 /// Writes down comparisons of states.
 struct Scribe<'a, 'p, 'm> {
     plan: &'a Plan<'p>,
+    portions: Portions<'a>,
     contestants: &'a [Contestant],
     race: &'a Race,
-    cases: &'a mut [Verified<Case<Decode<'m>>>],
+    cases: &'a mut [Verified<Decode<'m>>],
     budget: Budget,
 }
 
@@ -387,16 +344,27 @@ impl Scribe<'_, '_, '_> {
                     verdict,
                 })
             }
-            (Ok(from), Ok(to)) => {
-                let (before, after) = (self.figures(from)?, self.figures(to)?);
-                let places = (from.place, to.place);
-                let (speedup, samples) =
-                    self.race
-                        .compare(self.cases, places.0, places.1, self.budget)?;
+            (Ok(before_runner), Ok(after_runner)) => {
+                let (before, after) = (self.figures(before_runner)?, self.figures(after_runner)?);
+                let portion = claim.and_then(|claim| claim.of);
+                let (speedup, samples) = match portion {
+                    Some(portion) => self.portions.duel(
+                        portion,
+                        (&from.setup, before_runner),
+                        (&to.setup, after_runner),
+                        self.budget,
+                    )?,
+                    None => {
+                        let places = (before_runner.place, after_runner.place);
+                        self.race
+                            .compare(self.cases, places.0, places.1, self.budget)?
+                    }
+                };
                 let verdict = verdict::of_speedup(claim, &speedup, 0.0, self.plan.threads);
                 Ok(Comparison::Timed {
                     before,
                     after,
+                    part: portion.map(|portion| portion.name().to_owned()),
                     speedup,
                     samples,
                     verdict,

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::decoder::cases::{Case, Decode};
+use crate::decoder::cases::Decode;
 use crate::exit::Failure;
 use crate::limits::YARDSTICK_SLICE;
 use crate::measure::pair::{self, Stop};
@@ -54,7 +54,7 @@ pub fn rounds(budget: Duration, seconds_a_round: f64) -> usize {
 /// # Errors
 /// When a case fails.
 pub fn race(
-    cases: &mut [Verified<Case<Decode<'_>>>],
+    cases: &mut [Verified<Decode<'_>>],
     seconds: &[f64],
     bandwidth: Option<&mut Verified<Yardstick>>,
     budget: Budget,
@@ -162,7 +162,7 @@ impl Race {
     /// When a case fails.
     pub fn compare(
         &self,
-        cases: &mut [Verified<Case<Decode<'_>>>],
+        cases: &mut [Verified<Decode<'_>>],
         before: usize,
         after: usize,
         budget: Budget,

@@ -91,6 +91,7 @@ mod tests {
             high: 3.0,
             error_below,
             at_threads,
+            of: None,
         }
     }
 

@@ -110,6 +110,16 @@ pub enum Knob {
     Scheduler,
     /// Whether keys and values of earlier tokens are kept.
     Cache,
+    /// Who computes attention.
+    Attention,
+    /// In what keys and values are kept.
+    Kv,
+    /// How the next token is chosen.
+    Head,
+    /// On what pages the weights lie.
+    Pages,
+    /// Tokens of a prompt that go through a layer at once.
+    Batch,
 }
 
 /// One step away from its place in the ladder.
@@ -136,6 +146,10 @@ pub enum Comparison {
         before: Figures,
         /// The state after.
         after: Figures,
+        /// The part of the work that speedup, samples and verdict speak of; all of a token where
+        /// there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<String>,
         /// Before / after in time, from interleaved blocks.
         speedup: Estimate,
         /// The blocks.

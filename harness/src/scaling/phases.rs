@@ -11,7 +11,7 @@ use bitgauge_engine::{Error, Token};
 use serde::Serialize;
 
 use super::team::{Team, wrong_answers};
-use crate::decoder::cases::{Attempt, Case, Decode, token};
+use crate::decoder::cases::{Attempt, Case, Decode, How, token};
 use crate::decoder::judge::Reference;
 use crate::exit::{Exit, Failure};
 use crate::measure::{self, Answer, Entrant, Timed, Tolerance, Verified};
@@ -92,8 +92,8 @@ impl<'m> Bench<'m> {
                 (case.logits()?.to_vec(), Box::new(Case(case)))
             }
             _ => {
-                let mut case = Decode::new(self.model, scheduler, true)?;
-                (case.logits()?.to_vec(), Box::new(Case(case)))
+                let mut case = Decode::new(self.model, scheduler, How::default())?;
+                (case.logits()?.to_vec(), Box::new(case))
             }
         };
         self.first
