@@ -18,7 +18,7 @@ mod lanes_avx512;
 #[cfg(target_arch = "x86_64")]
 mod maddubs_avx2;
 mod naive;
-pub(crate) mod tiles_amx;
+mod tiles_amx;
 #[cfg(target_arch = "x86_64")]
 mod tmac_avx2;
 mod tmac_avx512;
