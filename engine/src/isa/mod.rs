@@ -246,6 +246,17 @@ pub enum Withheld {
     TilePermission,
 }
 
+/// What the processor calls itself, asked of it and not of the system: an emulator that hides features
+/// from a program may leave the system's files as they are.
+pub fn processor_name() -> Option<String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        x86::brand()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
 /// Features that this whole build takes for granted (`-C target-cpu`, `-C target-feature`), beyond
 /// those of every x86-64: on a processor without them it stops at an illegal instruction, and
 /// detecting them says yes unasked.

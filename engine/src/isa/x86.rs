@@ -97,6 +97,27 @@ impl Processor {
     }
 }
 
+/// What the processor calls itself (leaves 0x80000002 to 0x80000004), where it does.
+pub(super) fn brand() -> Option<String> {
+    const FIRST: u32 = 0x8000_0002;
+    const LAST: u32 = 0x8000_0004;
+    // SAFETY: every x86-64 has `cpuid`; see `Processor::ask` for the attribute.
+    #[allow(unused_unsafe)]
+    let leaves = unsafe {
+        if __cpuid(0x8000_0000).eax < LAST {
+            return None;
+        }
+        (FIRST..=LAST).map(|leaf| __cpuid(leaf))
+    };
+    let words = leaves.flat_map(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]);
+    let bytes: Vec<u8> = words
+        .flat_map(u32::to_le_bytes)
+        .take_while(|&b| b != 0)
+        .collect();
+    let brand = String::from_utf8_lossy(&bytes).trim().to_owned();
+    (!brand.is_empty()).then_some(brand)
+}
+
 /// Asks the system, once for the whole process, for the state that tiles need.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
@@ -204,6 +225,13 @@ mod tests {
                 assert_eq!(ours, is_x86_feature_detected!($feature), $feature);
             )+};
         }
-        same!("avx2", "avx512f", "avx512bw", "avx512vl", "avx512vnni", "avx512vbmi");
+        same!(
+            "avx2",
+            "avx512f",
+            "avx512bw",
+            "avx512vl",
+            "avx512vnni",
+            "avx512vbmi"
+        );
     }
 }
