@@ -8,8 +8,8 @@ use super::output::Output;
 use super::progress::Progress;
 use crate::calibration::share;
 use crate::diagnosis::{
-    Diagnosis, Dispatch, Instructions, Memory, Noise, Processor, Question, Steadiness, Threads,
-    diagnose,
+    Diagnosis, Dispatch, Instructions, Memory, Noise, Processor, Question, Refused, Steadiness,
+    Threads, diagnose,
 };
 use crate::exit::{Exit, Failure};
 use crate::machine::{Cache, CacheKind, Limit};
@@ -125,11 +125,15 @@ fn processor(p: &Processor) -> Vec<String> {
     if p.kernel_name != p.name {
         let name = shown(&p.kernel_name, String::clone);
         lines.push(row("to the kernel", name));
+        lines.push(row(
+            "what follows",
+            "is from the kernel's files: of the processor beneath an emulator, not of this one",
+        ));
     }
     lines.push(row(
         "identity",
         format!(
-            "{}, family, model, stepping {} (kernel's files)",
+            "{}, family, model, stepping {}",
             shown(&p.vendor, String::clone),
             shown(&p.family_model_stepping, String::clone)
         ),
@@ -198,14 +202,14 @@ fn cache(cache: &Cache) -> String {
 
 fn instructions(i: &Instructions) -> Vec<String> {
     let mut lines = vec![format!(
-        "{:<14} {:<9} {:<9} {:<8} {:<7} {:<5}",
-        "level", "compiled", "detected", "granted", "capped", "used"
+        "{:<14} {:<9} {:<9} {:<8} {:<7} {:<6}",
+        "level", "compiled", "detected", "granted", "capped", "usable"
     )];
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     for level in &i.levels {
         let granted = level.granted.get().map_or("-", |granted| yes(*granted));
         let line = format!(
-            "{:<14} {:<9} {:<9} {:<8} {:<7} {:<5}",
+            "{:<14} {:<9} {:<9} {:<8} {:<7} {:<6}",
             level.level,
             yes(level.compiled),
             yes(level.detected),
@@ -270,13 +274,12 @@ fn dispatch(dispatch: &Dispatch) -> Vec<String> {
             ),
         },
     ));
-    for refused in &dispatch.refused {
+    if !dispatch.refused.is_empty() {
+        let kernel = |r: &Refused| format!("{} ({})", r.kernel, r.isa);
+        let kernels: Vec<String> = dispatch.refused.iter().map(kernel).collect();
         lines.push(row(
-            "not usable",
-            format!(
-                "{}, which needs {}: {}",
-                refused.kernel, refused.isa, refused.why
-            ),
+            "can't run here",
+            format!("{}: see the levels above", kernels.join(", ")),
         ));
     }
     lines
@@ -378,9 +381,9 @@ fn bandwidth(d: &Diagnosis) -> Vec<String> {
 
 fn steadiness(s: &Steadiness) -> Vec<String> {
     let shared = |value: &Measured<f64>| shown(value, |part| share(*part));
-    vec![
-        row("computing", noise(&s.compute)),
-        row("reading", noise(&s.memory)),
+    let mut lines = noise("computing", &s.compute);
+    lines.extend(noise("reading", &s.memory));
+    lines.extend([
         row(
             "stolen",
             format!(
@@ -399,25 +402,31 @@ fn steadiness(s: &Steadiness) -> Vec<String> {
                 format!("{one:.2} {five:.2} {fifteen:.2} (1, 5, 15 minutes)")
             }),
         ),
-    ]
+    ]);
+    lines
 }
 
-fn noise(noise: &Noise) -> String {
-    shown(&noise.floor, |floor| {
-        let seen = match &floor.smallest_effect {
-            Measured::Is(smallest) => {
-                format!("a difference below {} can't be seen", share(*smallest))
-            }
-            Measured::Unavailable(why) => why.clone(),
-        };
-        format!(
-            "{seen} in {} s (equal work differed by {} as a rule, {} at worst; {})",
-            floor.budget_seconds,
-            share(floor.typical),
-            share(floor.worst),
-            noise.case
-        )
-    })
+fn noise(name: &str, noise: &Noise) -> Vec<String> {
+    let floor = match &noise.floor {
+        Measured::Is(floor) => floor,
+        Measured::Unavailable(why) => return vec![row(name, format!("unavailable: {why}"))],
+    };
+    let seen = match &floor.smallest_effect {
+        Measured::Is(least) => format!("a difference below {} can't be seen", share(*least)),
+        Measured::Unavailable(why) => why.clone(),
+    };
+    vec![
+        row(name, format!("{seen} in {} s", floor.budget_seconds)),
+        row(
+            "",
+            format!(
+                "equal work differed by {} as a rule, {} at worst ({})",
+                share(floor.typical),
+                share(floor.worst),
+                noise.case
+            ),
+        ),
+    ]
 }
 
 fn counters(d: &Diagnosis) -> Vec<String> {

@@ -48,6 +48,14 @@ fn build(d: &Diagnosis) -> Vec<Advice> {
             Some("cargo build --release"),
         ));
     }
+    if let Measured::Is(hidden) = &d.instructions.hidden
+        && !hidden.is_empty()
+    {
+        advice.push(one(
+            "the processor denies features that the kernel lists, as under an emulator: times are the emulator's",
+            None,
+        ));
+    }
     let lacking = &d.instructions.required_and_lacking;
     if !lacking.is_empty() {
         advice.push(one(
@@ -249,6 +257,7 @@ mod tests {
         d.debug_build = false;
         d.instructions.required_and_lacking = Vec::new();
         d.instructions.cap = Measured::unavailable("not set");
+        d.instructions.hidden = Measured::Is(Vec::new());
         d.processor.governors = Measured::Is(vec!["performance".into()]);
         d.processor.turbo = Measured::unavailable("no switch");
         d.processor.smt = Measured::Is(false);
@@ -367,6 +376,11 @@ mod tests {
             |d| d.debug_build = true,
             "debug",
             Some("cargo build --release"),
+        );
+        only(
+            |d| d.instructions.hidden = Measured::Is(vec!["avx512f"]),
+            "times are the emulator's",
+            None,
         );
         only(
             |d| d.instructions.required_and_lacking = vec!["avx2"],

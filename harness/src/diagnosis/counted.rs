@@ -25,7 +25,11 @@ pub struct CountedEvent {
 
 impl Counters {
     pub(super) fn open() -> Self {
-        let work = || (0..10_000_u32).for_each(|i| drop(std::hint::black_box(i)));
+        let work = || {
+            for step in 0..10_000_u32 {
+                std::hint::black_box(step);
+            }
+        };
         match counters::open() {
             Ok(mut open) => {
                 let (_, counts) = open.measure(work);

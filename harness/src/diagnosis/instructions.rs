@@ -45,11 +45,20 @@ pub struct Level {
     /// Whether the operating system lets this process use it.
     pub granted: Measured<bool>,
     /// Features that it withholds, and why.
-    pub withheld: Vec<(&'static str, String)>,
+    pub withheld: Vec<Withheld>,
     /// Whether it lies above the cap.
     pub capped: bool,
     /// Whether nothing stands in its way.
     pub usable: bool,
+}
+
+/// A feature that the operating system withholds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Withheld {
+    /// The feature.
+    pub feature: &'static str,
+    /// Why.
+    pub why: String,
 }
 
 impl Instructions {
@@ -86,7 +95,10 @@ fn hidden(lacking: &[&'static str], flags: &[String]) -> Vec<&'static str> {
 
 impl Level {
     fn of(standing: &Standing) -> Self {
-        let withheld = standing.withheld.iter();
+        let withheld = |&(feature, why): &(&'static str, isa::Withheld)| Withheld {
+            feature,
+            why: why.to_string(),
+        };
         Self {
             level: standing.isa.name(),
             compiled: standing.compiled,
@@ -96,7 +108,7 @@ impl Level {
                 true => Measured::Is(standing.withheld.is_empty()),
                 false => Measured::unavailable("the processor lacks it: nothing is to be granted"),
             },
-            withheld: withheld.map(|(f, why)| (*f, why.to_string())).collect(),
+            withheld: standing.withheld.iter().map(withheld).collect(),
             capped: standing.capped.is_some(),
             usable: standing.usable(),
         }
@@ -111,12 +123,9 @@ impl Level {
         if !self.lacking.is_empty() {
             obstacles.push(format!("the processor lacks {}", self.lacking.join(", ")));
         }
-        let mut reasons: Vec<&str> = self.withheld.iter().map(|(_, why)| &why[..]).collect();
-        reasons.dedup();
-        for why in reasons {
-            let features = self.withheld.iter().filter(|(_, w)| w == why);
-            let features: Vec<&str> = features.map(|(feature, _)| *feature).collect();
-            obstacles.push(format!("{}: {why}", features.join(", ")));
+        for alike in self.withheld.chunk_by(|a, b| a.why == b.why) {
+            let features: Vec<&str> = alike.iter().map(|w| w.feature).collect();
+            obstacles.push(format!("{}: {}", features.join(", "), alike[0].why));
         }
         if self.capped {
             obstacles.push("BITGAUGE_ISA caps it away".to_owned());
@@ -305,7 +314,10 @@ mod tests {
     }
 
     fn level(lacking: &[&'static str], withheld: &[(&'static str, &str)], capped: bool) -> Level {
-        let withheld = withheld.iter().map(|(f, why)| (*f, (*why).to_owned()));
+        let withheld = withheld.iter().map(|(feature, why)| Withheld {
+            feature,
+            why: (*why).to_owned(),
+        });
         Level {
             level: "amx-int8",
             compiled: true,

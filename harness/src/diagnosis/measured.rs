@@ -71,7 +71,7 @@ impl Steadiness {
             false => (2.0, "memory/walk/64MiB/1t"),
         };
         let (begin, before) = (Instant::now(), machine::load());
-        let mut noise = |title: &str, case: &str| {
+        let noise = |title: &str, case: &str| {
             stage(&format!("noise: {title} compared with itself"));
             Noise::of(case, Duration::from_secs_f64(time), seed)
         };

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use advice::Advice;
 pub use counted::{CountedEvent, Counters};
-pub use instructions::{Dispatch, Instructions, Level, Refused, Selected};
+pub use instructions::{Dispatch, Instructions, Level, Refused, Selected, Withheld};
 pub use measured::{Bandwidth, Noise, Shares, Steadiness, Unsettled};
 pub use memory::{HugePages, Memory};
 pub use processor::Processor;
