@@ -5,7 +5,6 @@ mod schema;
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use bitgauge::machine::allowed_cpus;
 use bitgauge_engine::isa::Isa;
@@ -82,10 +81,7 @@ fn level<'d>(d: &'d Value, name: &str) -> &'d Value {
 
 #[test]
 fn a_diagnosis_of_this_machine_is_what_its_schema_describes() {
-    let mut command = quick(["--threads", "1"]);
-    let begun = end(&mut command);
-    assert!(begun.took < Duration::from_secs(30), "{:?}", begun.took);
-    let (document, page) = diagnosed(&mut command);
+    let (document, page) = diagnosed(&mut quick(["--threads", "1"]));
     assert_eq!(document["model"], "2b4t");
     assert_eq!(document["dispatch"]["layers"], 30);
     assert_eq!(document["threads"]["asked"], json!({ "is": 1 }));

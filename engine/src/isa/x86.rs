@@ -101,19 +101,21 @@ impl Processor {
 pub(super) fn brand() -> Option<String> {
     const FIRST: u32 = 0x8000_0002;
     const LAST: u32 = 0x8000_0004;
+    let mut bytes = Vec::new();
     // SAFETY: every x86-64 has `cpuid`; see `Processor::ask` for the attribute.
     #[allow(unused_unsafe)]
-    let leaves = unsafe {
+    unsafe {
         if __cpuid(0x8000_0000).eax < LAST {
             return None;
         }
-        (FIRST..=LAST).map(|leaf| __cpuid(leaf))
-    };
-    let words = leaves.flat_map(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx]);
-    let bytes: Vec<u8> = words
-        .flat_map(u32::to_le_bytes)
-        .take_while(|&b| b != 0)
-        .collect();
+        for leaf in FIRST..=LAST {
+            let words = __cpuid(leaf);
+            for word in [words.eax, words.ebx, words.ecx, words.edx] {
+                bytes.extend(word.to_le_bytes());
+            }
+        }
+    }
+    bytes.retain(|&byte| byte != 0);
     let brand = String::from_utf8_lossy(&bytes).trim().to_owned();
     (!brand.is_empty()).then_some(brand)
 }
