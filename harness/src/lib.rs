@@ -7,6 +7,7 @@ pub mod compare;
 pub mod counters;
 pub mod decoder;
 pub mod defects;
+pub mod diagnosis;
 pub mod exit;
 pub mod export;
 pub mod fixtures;

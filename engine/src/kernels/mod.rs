@@ -22,7 +22,7 @@ mod naive;
 mod several_avx512;
 #[cfg(target_arch = "x86_64")]
 mod sums_avx512;
-pub(crate) mod tiles_amx;
+mod tiles_amx;
 #[cfg(target_arch = "x86_64")]
 mod tmac_avx2;
 mod tmac_avx512;

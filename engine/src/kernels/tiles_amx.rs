@@ -55,8 +55,6 @@ fn prepare(quantized: &Quantized, tables: &mut Aligned) {
 #[cfg(not(target_arch = "x86_64"))]
 use super::absent::rows;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::granted;
-#[cfg(target_arch = "x86_64")]
 use x86::rows;
 
 #[cfg(target_arch = "x86_64")]
@@ -276,55 +274,5 @@ mod x86 {
                 options(nostack, preserves_flags),
             );
         }
-    }
-
-    /// Whether the processor has int8 tiles and the system lets this process use them.
-    pub(crate) fn granted() -> bool {
-        const OSXSAVE: u32 = 1 << 27;
-        const AMX_TILE_AND_INT8: u32 = 1 << 24 | 1 << 25;
-        const TILE_STATE: u64 = 1 << 17 | 1 << 18;
-        #[target_feature(enable = "xsave")]
-        fn enabled() -> u64 {
-            // SAFETY: register 0 exists wherever the instruction does.
-            unsafe { _xgetbv(0) }
-        }
-        // SAFETY: every x86-64 has `cpuid`, and `xgetbv` where OSXSAVE is set.
-        // (Newer compilers than the oldest supported one call `cpuid` safe by itself.)
-        #[allow(unused_unsafe)]
-        unsafe {
-            __cpuid(0).eax >= 7
-                && __cpuid(1).ecx & OSXSAVE != 0
-                && __cpuid_count(7, 0).edx & AMX_TILE_AND_INT8 == AMX_TILE_AND_INT8
-                && enabled() & TILE_STATE == TILE_STATE
-                && permitted()
-        }
-    }
-
-    /// Asks the system, once for the whole process, for the state that tiles need.
-    #[cfg(target_os = "linux")]
-    fn permitted() -> bool {
-        const ARCH_PRCTL: usize = 158;
-        const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
-        const XFEATURE_XTILEDATA: usize = 18;
-        let result: isize;
-        // SAFETY: `arch_prctl` touches no memory of this process with these arguments.
-        unsafe {
-            asm!(
-                "syscall",
-                inlateout("rax") ARCH_PRCTL => result,
-                in("rdi") ARCH_REQ_XCOMP_PERM,
-                in("rsi") XFEATURE_XTILEDATA,
-                lateout("rcx") _,
-                lateout("r11") _,
-                options(nostack),
-            );
-        }
-        result == 0
-    }
-
-    /// No other system is known to ask first or to grant unasked.
-    #[cfg(not(target_os = "linux"))]
-    fn permitted() -> bool {
-        false
     }
 }

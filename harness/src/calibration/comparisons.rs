@@ -243,6 +243,30 @@ impl Turns for Pairs {
     }
 }
 
+/// One comparison of a case with itself, of so many placements or of as many as end in the time.
+///
+/// # Errors
+/// When the case can't be made, or answers wrongly.
+pub fn with_itself(
+    id: &CaseId,
+    placements: usize,
+    time: Duration,
+    seed: u64,
+) -> Result<Comparison, Failure> {
+    let (before, after) = (Blueprint::new(id)?, Blueprint::new(id)?);
+    let contest = [Contest::new(id.to_string(), before, after)];
+    let end = End {
+        looks: placements,
+        round: 1,
+        time,
+    };
+    let plan = plan(true, 1, seed);
+    let outcome = functions::run(&contest, ["A", "A"], &plan, &mut end.watch());
+    comparisons(outcome, std::slice::from_ref(id), true)?
+        .pop()
+        .ok_or_else(|| Failure::could_not_run(format!("{id}: nothing was compared")))
+}
+
 /// The plan under which each of `cases` has an alpha of its own: they share the plan's.
 fn plan(fixed: bool, cases: usize, seed: u64) -> Plan {
     let rules = match fixed {

@@ -12,6 +12,7 @@ mod against;
 mod cases;
 mod comparisons;
 mod effects;
+mod floor;
 mod load;
 mod margin;
 mod planted;
@@ -25,6 +26,7 @@ use crate::measure::stats::Rate;
 
 pub use against::{Against, AgainstRow};
 pub use effects::LEAST as LEAST_EFFECT;
+pub use floor::{Floor, floor};
 pub use load::{Load, busy};
 pub use margin::{DEFAULT_MARGIN, Margin, margin};
 pub use planted::Planted;

@@ -3,6 +3,7 @@
 mod baseline;
 mod calibrate;
 mod compare;
+mod diagnose;
 mod gate;
 mod generate;
 mod import;
@@ -56,6 +57,8 @@ enum Command {
     Ladder(ladder::Arguments),
     /// List the kernels, and which can run here
     Kernels,
+    /// What this machine is, what of it is used and why no more, and what would make it steadier
+    Diagnose(diagnose::Arguments),
     /// Describe a model: shapes, bits per weight, compression
     Inspect {
         /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
@@ -108,6 +111,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Verify(arguments) => verify::run(arguments, output),
         Command::Ladder(arguments) => ladder::run(arguments, threads, output),
         Command::Kernels => kernels::run(output),
+        Command::Diagnose(arguments) => diagnose::run(arguments, cli.threads, threads, output),
         Command::Inspect { model } => inspect::run(model, output),
         Command::Generate(arguments) => generate::run(arguments, threads, output),
         Command::Compare(arguments) => {

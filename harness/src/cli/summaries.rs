@@ -21,6 +21,14 @@ pub fn machine(m: &Machine) -> MachineSummary {
     {
         warnings.push("a virtual machine: other guests share caches, memory and cores".into());
     }
+    if let Some(quota) = m.usable.quota {
+        warnings.push(format!(
+            "a control group allows {quota:.2} processors' worth of time, and threads stand still once it is spent"
+        ));
+    }
+    if m.memory.transparent_huge_pages.as_deref() == Some("never") {
+        warnings.push("the kernel gives no transparent huge pages".into());
+    }
     MachineSummary {
         cpu: m.cpu.name.clone().unwrap_or_else(|| "unknown".into()),
         cpus: m.cpu.logical.unwrap_or(m.usable.threads),

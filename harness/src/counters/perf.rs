@@ -12,7 +12,7 @@ use super::refusal::{self, Unavailable};
 /// One event: a counter for each thread, or why there is none.
 pub(super) struct Counted {
     event: Event,
-    threads: Result<Vec<Counter>, String>,
+    threads: Result<Vec<Counter>, Unavailable>,
 }
 
 /// Counters of `events` for every thread of this process, not yet running.
@@ -31,16 +31,14 @@ pub(super) fn open_for(events: &[Event], threads: &[i32]) -> Result<Vec<Counted>
         .iter()
         .map(|&event| Counted {
             event,
-            threads: open_one(event, threads).map_err(|e| refusal::why(event, &e, paranoid)),
+            threads: open_one(event, threads).map_err(|e| refusal::refused(event, &e, paranoid)),
         })
         .collect();
     if counted.iter().any(|c| c.threads.is_ok()) {
         return Ok(counted);
     }
     let first = counted.into_iter().find_map(|c| c.threads.err());
-    Err(Unavailable::new(first.unwrap_or_else(|| {
-        "no event was asked for; name at least one".to_owned()
-    })))
+    Err(first.unwrap_or_else(|| Unavailable::new("no event was asked for; name at least one")))
 }
 
 fn threads() -> io::Result<Vec<i32>> {
@@ -119,7 +117,7 @@ fn each<T>(
     act: impl Fn(&mut Counter) -> io::Result<T>,
 ) -> Result<Vec<T>, String> {
     let name = event.event.name();
-    let threads = event.threads.as_mut().map_err(|why| why.clone())?;
+    let threads = event.threads.as_mut().map_err(|no| no.why.clone())?;
     threads
         .iter_mut()
         .map(|counter| act(counter).map_err(|e| format!("the counter of {name} failed: {e}")))

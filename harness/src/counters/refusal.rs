@@ -1,7 +1,7 @@
 //! What it means when the kernel refuses a counter, and what would grant it.
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{paranoid, why};
+pub(super) use linux::{paranoid, refused};
 
 /// No counters, and why, as a phrase that can follow "unavailable: ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,16 +9,22 @@ pub(super) use linux::{paranoid, why};
 pub struct Unavailable {
     /// What is missing and what would grant it.
     pub why: String,
+    /// The command that would grant it, where one would.
+    pub grant: Option<String>,
 }
 
 impl Unavailable {
     pub(super) fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into() }
+        Self {
+            why: why.into(),
+            grant: None,
+        }
     }
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use super::Unavailable;
     use crate::counters::Event;
     use std::io;
 
@@ -30,18 +36,24 @@ mod linux {
         text.trim().parse().ok()
     }
 
-    /// Why the kernel refused `event`, by the error of perf_event_open(2) and the level of
+    /// The kernel refused `event`: why, by the error of perf_event_open(2) and the level of
     /// `perf_event_paranoid`, where it can be read.
-    pub fn why(event: Event, error: &io::Error, paranoid: Option<i64>) -> String {
+    pub fn refused(event: Event, error: &io::Error, paranoid: Option<i64>) -> Unavailable {
         let event = event.name();
-        match error.raw_os_error() {
+        let why = match error.raw_os_error() {
             Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENXIO | libc::ENODEV) => format!(
                 "the kernel has no counter of {event} for this processor (a virtual machine without a PMU has none)"
             ),
             Some(libc::EACCES | libc::EPERM) => match paranoid {
-                Some(level) if level > GRANTS_USER_SPACE => format!(
-                    "perf_event_paranoid is {level}: `sysctl kernel.perf_event_paranoid={GRANTS_USER_SPACE}` would grant {event}"
-                ),
+                Some(level) if level > GRANTS_USER_SPACE => {
+                    let command = format!("sysctl kernel.perf_event_paranoid={GRANTS_USER_SPACE}");
+                    return Unavailable {
+                        why: format!(
+                            "perf_event_paranoid is {level}: `{command}` would grant {event}"
+                        ),
+                        grant: Some(command),
+                    };
+                }
                 level => format!(
                     "this process may not count {event} ({error}){}: a container's seccomp filter or a security module forbids perf_event_open, and has to allow it",
                     level.map_or_else(String::new, |l| format!(
@@ -59,7 +71,8 @@ mod linux {
                 format!("another program holds the processor's counters, and {event} with them")
             }
             _ => format!("the kernel refused to count {event}: {error}"),
-        }
+        };
+        Unavailable::new(why)
     }
 
     #[cfg(test)]
@@ -67,7 +80,7 @@ mod linux {
         use super::*;
 
         fn why_cycles(errno: i32, level: Option<i64>) -> String {
-            why(Event::Cycles, &io::Error::from_raw_os_error(errno), level)
+            refused(Event::Cycles, &io::Error::from_raw_os_error(errno), level).why
         }
 
         #[test]
@@ -86,6 +99,12 @@ mod linux {
                 let want = format!("perf_event_paranoid is {level}: ");
                 assert!(why.starts_with(&want), "{why}");
                 assert!(why.contains("sysctl kernel.perf_event_paranoid=2"), "{why}");
+                let error = io::Error::from_raw_os_error(libc::EACCES);
+                let grant = refused(Event::Cycles, &error, Some(level)).grant;
+                assert_eq!(
+                    grant.as_deref(),
+                    Some("sysctl kernel.perf_event_paranoid=2")
+                );
             }
         }
 
@@ -108,7 +127,8 @@ mod linux {
         #[test]
         fn an_unforeseen_error_is_passed_on() {
             let error = io::Error::from_raw_os_error(libc::EIO);
-            let why = why(Event::CacheMisses, &error, None);
+            let Unavailable { why, grant } = refused(Event::CacheMisses, &error, None);
+            assert_eq!(grant, None);
             assert!(why.contains("cache misses"), "{why}");
             assert!(why.contains(&error.to_string()), "{why}");
         }

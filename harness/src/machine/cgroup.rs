@@ -1,4 +1,4 @@
-//! Processor quota of the control groups that this process is in, versions 1 and 2.
+//! Processor quota and memory limit of the control groups that this process is in, versions 1 and 2.
 
 use super::Files;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,45 @@ use std::path::{Path, PathBuf};
 /// Processors' worth of time allowed: the least of all groups from this process's own up to the
 /// root of the mount. `None` when no group sets a quota, or none can be read.
 pub(super) fn quota(files: &Files) -> Option<f64> {
+    least(files, "cpu", quota_v1, quota_v2, f64::min)
+}
+
+/// Bytes of memory allowed: the least of all groups. `None` when no group sets a limit, or none can
+/// be read.
+pub(super) fn memory_limit(files: &Files) -> Option<u64> {
+    let limit = |name| {
+        move |files: &Files, dir: &Path| {
+            let bytes: u64 = files.line(dir.join(name))?.parse().ok()?;
+            (bytes < NO_LIMIT).then_some(bytes)
+        }
+    };
+    let (v1, v2) = (limit("memory.limit_in_bytes"), limit("memory.max"));
+    least(files, "memory", v1, v2, u64::min)
+}
+
+/// Version 1 has no word for no limit: it is the largest number of whole pages.
+const NO_LIMIT: u64 = 1 << 62;
+
+/// The least of what the groups allow, each version read in its own way.
+fn least<T>(
+    files: &Files,
+    controller: &str,
+    v1: impl Fn(&Files, &Path) -> Option<T>,
+    v2: impl Fn(&Files, &Path) -> Option<T>,
+    min: fn(T, T) -> T,
+) -> Option<T> {
     let groups = files.text("proc/self/cgroup")?;
     let mounts = files.text("proc/self/mountinfo")?;
-    let v1 = group_path(&groups, |controllers| {
-        controllers.split(',').any(|c| c == "cpu")
-    })
-    .zip(find_mount(&mounts, |fs, options| {
-        fs == "cgroup" && options.split(',').any(|o| o == "cpu")
-    }))
-    .and_then(|(group, mount)| least(&mount, group, |dir| quota_v1(files, dir)));
-    let v2 = group_path(&groups, str::is_empty)
+    let named = |list: &str| list.split(',').any(|name| name == controller);
+    let first = group_path(&groups, named)
+        .zip(find_mount(&mounts, |fs, options| {
+            fs == "cgroup" && named(options)
+        }))
+        .and_then(|(group, mount)| least_up(&mount, group, |dir| v1(files, dir), min));
+    let second = group_path(&groups, str::is_empty)
         .zip(find_mount(&mounts, |fs, _| fs == "cgroup2"))
-        .and_then(|(group, mount)| least(&mount, group, |dir| quota_v2(files, dir)));
-    [v1, v2].into_iter().flatten().reduce(f64::min)
+        .and_then(|(group, mount)| least_up(&mount, group, |dir| v2(files, dir), min));
+    [first, second].into_iter().flatten().reduce(min)
 }
 
 /// The path of the group whose line (`id:controllers:path`) has such controllers.
@@ -51,13 +77,18 @@ fn find_mount(mounts: &str, wanted: impl Fn(&str, &str) -> bool) -> Option<Mount
     })
 }
 
-fn least(mount: &Mount, group: &str, quota: impl Fn(&Path) -> Option<f64>) -> Option<f64> {
+fn least_up<T>(
+    mount: &Mount,
+    group: &str,
+    limit: impl Fn(&Path) -> Option<T>,
+    min: fn(T, T) -> T,
+) -> Option<T> {
     let group = Path::new(group);
     let inside = group.strip_prefix(&mount.root).unwrap_or(Path::new(""));
     inside
         .ancestors()
-        .filter_map(|below| quota(&mount.point.join(below)))
-        .reduce(f64::min)
+        .filter_map(|below| limit(&mount.point.join(below)))
+        .reduce(min)
 }
 
 fn quota_v1(files: &Files, dir: &Path) -> Option<f64> {
@@ -145,5 +176,33 @@ mod tests {
             ("proc/self/mountinfo", "garbage\n - \n1 2 3 - cgroup2\n"),
         ]);
         assert_eq!(garbage, None);
+    }
+
+    #[test]
+    fn memory_is_limited_by_the_narrowest_group_of_either_version() {
+        let limit = |given: &[(&str, &str)]| {
+            let (files, _dir) = Files::given(given);
+            memory_limit(&files)
+        };
+        let v2 = [
+            ("proc/self/cgroup", "0::/slice/job\n"),
+            ("proc/self/mountinfo", V2_MOUNT),
+            ("sys/fs/cgroup/slice/job/memory.max", "max\n"),
+            ("sys/fs/cgroup/slice/memory.max", "1073741824\n"),
+        ];
+        assert_eq!(limit(&v2), Some(1 << 30));
+        assert_eq!(limit(&v2[..3]), None);
+        let v1 = |bytes| {
+            limit(&[
+                ("proc/self/cgroup", "4:memory:/job\n"),
+                (
+                    "proc/self/mountinfo",
+                    "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n",
+                ),
+                ("sys/fs/cgroup/memory/job/memory.limit_in_bytes", bytes),
+            ])
+        };
+        assert_eq!(v1("2147483648\n"), Some(2 << 30));
+        assert_eq!(v1("9223372036854771712\n"), None);
     }
 }

@@ -75,9 +75,13 @@ impl Cpu {
             logical: online.or((listed > 0).then_some(listed)),
             smt: smt(files),
             caches: caches(files),
-            hypervisor_flag: field(&info, "flags")
-                .map(|flags| flags.split(' ').any(|f| f == "hypervisor")),
+            hypervisor_flag: flags(&info).map(|flags| flags.iter().any(|f| f == "hypervisor")),
         }
+    }
+
+    /// Features by which the kernel knows the processor, in its spelling; `None` where it lists none.
+    pub fn kernel_flags() -> Option<Vec<String>> {
+        flags(&Files::system().text("proc/cpuinfo")?)
     }
 
     /// Size in bytes of the largest cache of the highest level.
@@ -88,6 +92,11 @@ impl Cpu {
             .max_by_key(|c| (c.level, c.bytes))
             .map(|c| c.bytes)
     }
+}
+
+fn flags(info: &str) -> Option<Vec<String>> {
+    let flags = field(info, "flags")?;
+    Some(flags.split_whitespace().map(str::to_owned).collect())
 }
 
 fn smt(files: &Files) -> Option<bool> {

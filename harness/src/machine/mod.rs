@@ -7,18 +7,26 @@ mod affinity;
 mod cgroup;
 mod cpu;
 mod cpu_time;
+mod frequency;
+mod huge_pages;
 mod isa;
 mod load;
 mod memory;
 mod steal;
+mod surroundings;
+mod topology;
 
 pub use affinity::{allowed_cpus, pin_current_thread, with_current_thread_on};
 pub use cpu::{Cache, CacheKind, Cpu};
 pub use cpu_time::{CpuSample, ThreadTime, ThreadUse, cpu_time, current_thread};
+pub use frequency::{Frequency, Turbo};
+pub use huge_pages::bytes_on_huge_pages;
 pub use isa::IsaFeatures;
 pub use load::{LoadSample, load};
 pub use memory::{Memory, peak_resident};
 pub use steal::{StealSample, steal};
+pub use surroundings::{Limit, Surroundings};
+pub use topology::Topology;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

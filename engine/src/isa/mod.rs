@@ -1,5 +1,8 @@
 //! Instruction sets: what this machine has, as the operating system grants it.
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -103,6 +106,18 @@ impl Isa {
         }
     }
 
+    /// How the level stands here: everything that [`Isa::check`] weighs, each for itself.
+    pub fn standing(self) -> Standing {
+        let capped = cap().ok().flatten().copied().filter(|&cap| self > cap);
+        #[cfg(target_arch = "x86_64")]
+        {
+            let this = x86::Processor::this();
+            Standing::of(self, &|f| this.has(f), &|f| this.withheld(f), capped)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Standing::of(self, &|_| false, &|_| None, capped)
+    }
+
     /// The highest level that may run here.
     pub fn highest() -> Isa {
         static HIGHEST: OnceLock<Isa> = OnceLock::new();
@@ -167,6 +182,105 @@ pub fn cap() -> Result<Option<&'static Isa>, &'static UnknownIsa> {
     cap.as_ref().map(Result::as_ref).transpose()
 }
 
+/// How a level stands on this machine, in this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The level.
+    pub isa: Isa,
+    /// Whether this build holds code of the level.
+    pub compiled: bool,
+    /// Its features that the processor lacks.
+    pub lacking: Vec<&'static str>,
+    /// Its features that the processor has and the operating system withholds.
+    pub withheld: Vec<(&'static str, Withheld)>,
+    /// The cap in `BITGAUGE_ISA`, where it is below the level.
+    pub capped: Option<Isa>,
+}
+
+impl Standing {
+    fn of(
+        isa: Isa,
+        has: &dyn Fn(&str) -> bool,
+        withheld: &dyn Fn(&str) -> Option<Withheld>,
+        capped: Option<Isa>,
+    ) -> Self {
+        let features = isa.features().iter().copied();
+        let (had, lacking): (Vec<_>, Vec<_>) = features.partition(|feature| has(feature));
+        Self {
+            isa,
+            compiled: isa == Isa::Portable || cfg!(target_arch = "x86_64"),
+            lacking,
+            withheld: had
+                .into_iter()
+                .filter_map(|feature| Some((feature, withheld(feature)?)))
+                .collect(),
+            capped,
+        }
+    }
+
+    /// Whether the processor has all features of the level.
+    pub fn detected(&self) -> bool {
+        self.lacking.is_empty()
+    }
+
+    /// Whether nothing stands in its way.
+    pub fn usable(&self) -> bool {
+        self.compiled && self.detected() && self.withheld.is_empty() && self.capped.is_none()
+    }
+}
+
+/// Why a feature that the processor has may not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Withheld {
+    /// The system does not save 256-bit registers.
+    #[error("the operating system does not save 256-bit registers")]
+    Vectors256,
+    /// The system does not save 512-bit registers.
+    #[error("the operating system does not save 512-bit registers")]
+    Vectors512,
+    /// The system does not save tile registers.
+    #[error("the operating system does not save tile registers")]
+    Tiles,
+    /// The system saves tile registers, and does not let this process use them.
+    #[error("the operating system did not permit tiles to this process")]
+    TilePermission,
+}
+
+/// What the processor calls itself, asked of it and not of the system: an emulator that hides features
+/// from a program may leave the system's files as they are.
+pub fn processor_name() -> Option<String> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        x86::brand()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
+/// Features that this whole build takes for granted (`-C target-cpu`, `-C target-feature`), beyond
+/// those of every x86-64: on a processor without them it stops at an illegal instruction, and
+/// detecting them says yes unasked.
+pub fn required_by_build() -> Vec<&'static str> {
+    macro_rules! required {
+        ($($feature:tt),+) => {
+            [$(($feature, cfg!(target_feature = $feature))),+]
+        };
+    }
+    let known = required!(
+        "sse4.2",
+        "avx",
+        "avx2",
+        "fma",
+        "avx512f",
+        "avx512bw",
+        "avx512vl",
+        "avx512vnni",
+        "avx512vbmi"
+    );
+    let required = known.into_iter().filter(|(_, required)| *required);
+    required.map(|(feature, _)| feature).collect()
+}
+
 #[cfg(target_arch = "x86_64")]
 fn detected(feature: &str) -> bool {
     match feature {
@@ -177,8 +291,8 @@ fn detected(feature: &str) -> bool {
         "avx512vnni" => is_x86_feature_detected!("avx512vnni"),
         "avx512vbmi" => is_x86_feature_detected!("avx512vbmi"),
         "amx-tile" | "amx-int8" => {
-            static GRANTED: OnceLock<bool> = OnceLock::new();
-            *GRANTED.get_or_init(crate::kernels::tiles_amx::granted)
+            let this = x86::Processor::this();
+            this.has(feature) && this.withheld(feature).is_none()
         }
         _ => false,
     }
@@ -187,4 +301,24 @@ fn detected(feature: &str) -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn detected(_feature: &str) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_stands_clear_is_one_that_may_run() {
+        for isa in Isa::ALL {
+            let standing = isa.standing();
+            assert_eq!(standing.usable(), isa.check().is_ok(), "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn a_cap_alone_makes_a_level_unusable() {
+        let of = |cap| Standing::of(Isa::Portable, &|_| true, &|_| None, cap);
+        assert!(of(None).usable());
+        assert!(!of(Some(Isa::Portable)).usable());
+    }
 }
