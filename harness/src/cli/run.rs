@@ -1,5 +1,6 @@
 //! `bitgauge run`: measure, check, and write the before/after page.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -12,6 +13,7 @@ use clap::{Args, ValueEnum};
 
 use super::output::Output;
 use super::progress::Progress;
+use super::selection;
 use crate::decoder::judge::Judge;
 use crate::exit::{Exit, Failure};
 use crate::ladder::definition::Definition;
@@ -22,7 +24,7 @@ use crate::measure::fresh_seed;
 use crate::model_source::{ModelSource, tenth};
 use crate::run::{
     self, CheckStatus, Checks, KernelRow, Measured, ModelSummary, Run, Section, SectionName,
-    Settings, Store, Tool, Totals,
+    Selection, Settings, Store, Tool, Totals,
 };
 use crate::verify::{self, Options};
 use crate::{report, yardsticks};
@@ -80,6 +82,9 @@ pub struct Arguments {
     suite: Suite,
     #[command(flatten)]
     common: Common,
+    /// Leave out what `tune` found
+    #[arg(long)]
+    no_tune: bool,
 }
 
 /// Runs a suite.
@@ -87,7 +92,12 @@ pub struct Arguments {
 /// # Errors
 /// As [`measure`].
 pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
-    measure(arguments.suite, None, &arguments.common, threads, output)
+    let Arguments {
+        suite,
+        common,
+        no_tune,
+    } = arguments;
+    measure(*suite, None, common, *no_tune, threads, output)
 }
 
 /// Measures a suite, section by section, each recorded as soon as it is there.
@@ -98,6 +108,7 @@ pub fn measure(
     suite: Suite,
     ladder_file: Option<&Path>,
     common: &Common,
+    no_tune: bool,
     threads: usize,
     output: Output,
 ) -> Result<Exit, Failure> {
@@ -118,7 +129,14 @@ pub fn measure(
                 .replace('Z', ""),
         )
     });
-    let mut store = open(&dir, suite, ladder_file, common, threads, &started)?;
+    let mut options = BTreeMap::new();
+    if let Some(path) = ladder_file {
+        options.insert("ladder".to_owned(), path.display().to_string());
+    }
+    if no_tune && suite.has(Suite::Scaling) {
+        options.insert("no-tune".to_owned(), "true".to_owned());
+    }
+    let mut store = open(&dir, suite, common, options, threads, &started)?;
     let seed = store.run().settings.seed;
     let progress = Progress::new();
     let (stage, step) = (
@@ -145,14 +163,16 @@ pub fn measure(
     let trained = verify::default_fixtures()?.join("trained");
     if suite.has(Suite::Scaling) && !store.is_done(SectionName::Tokens) {
         stage("limits: packing the whole model", 0);
-        let kernel = Kernel::best();
+        let chosen = selection::choose(None, no_tune, threads)?;
         let vocabulary = Vocabulary::load(source.source())?.with_quantized_head();
-        let model = Model::with_vocabulary(source.source(), &kernel, Arc::new(vocabulary))?;
+        let model = Model::with_vocabulary(source.source(), &chosen, Arc::new(vocabulary))?;
+        let told = selection::told(&model, &chosen);
+        stage(&format!("limits: {told}"), 0);
         let judge = Judge::open(&trained)?;
         let plan = limits::Plan {
             model: &model,
             source: source.source(),
-            kernel,
+            chosen: &chosen,
             judge: &judge,
             machine: &machine,
             threads,
@@ -160,6 +180,13 @@ pub fn measure(
             seed,
         };
         let limits = limits::run(&plan, &stage, &step)?;
+        if !suite.has(Suite::Ladder) {
+            let selection = Selection {
+                rows: selection::rows(&model, &|n, k| chosen.origin(n, k)),
+                fallbacks: model.fallbacks(),
+            };
+            store.record(Section::Selection(Measured::Is(selection)))?;
+        }
         store.record(Section::Yardsticks(Measured::Is(limits.yardsticks)))?;
         store.record(Section::Scaling(Measured::Is(limits.scaling)))?;
         store.record(Section::Products(Measured::Is(limits.products)))?;
@@ -255,8 +282,8 @@ pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failu
 fn open(
     dir: &Path,
     suite: Suite,
-    ladder_file: Option<&Path>,
     common: &Common,
+    options: BTreeMap<String, String>,
     threads: usize,
     started: &str,
 ) -> Result<Store, Failure> {
@@ -265,10 +292,6 @@ fn open(
         .seed
         .or(resumed_seed)
         .unwrap_or_else(|| fresh_seed() >> 11);
-    let mut options = std::collections::BTreeMap::new();
-    if let Some(path) = ladder_file {
-        options.insert("ladder".to_owned(), path.display().to_string());
-    }
     let settings = Settings {
         suite: suite.name().into(),
         quick: common.quick,

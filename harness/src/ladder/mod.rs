@@ -254,13 +254,17 @@ pub fn run(
         .iter()
         .find(|(k, _)| *k == top_setup.kernel)
         .map(|(_, m)| m);
+    let origin = match (top.dispatch, top.kernel.as_str()) {
+        (definition::Dispatch::Detect, "best") => run::Origin::Detected,
+        _ => run::Origin::Named,
+    };
     let selection = model.map_or(
         run::Selection {
             rows: Vec::new(),
             fallbacks: 0,
         },
         |m| run::Selection {
-            rows: crate::cli::selection::rows(m),
+            rows: crate::cli::selection::rows(m, &|_, _| origin),
             fallbacks: m.fallbacks(),
         },
     );

@@ -21,8 +21,8 @@ use bitgauge_engine::model::Group;
 use serde::{Deserialize, Serialize};
 
 pub use crate::suite::Phase;
-pub use choice::{Candidate, Race};
-pub use dispatch::Tuned;
+pub use choice::{Candidate, Race, told};
+pub use dispatch::{Chosen, Tuned};
 pub use race::{Plan, measure};
 pub use store::{Tuning, save, stored};
 

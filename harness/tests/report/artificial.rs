@@ -3,9 +3,9 @@
 use bitgauge::run::{
     Block, Check, CheckStatus, Checks, Claim, Comparison, Defect, DefectError, DefectOutcome,
     Estimate, Figures, Isolated, KernelRow, Knob, Ladder, MachineSummary, Masking, Measured,
-    ModelSummary, Part, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection,
-    Settings, Skipped, Step, Target, Tool, Totals, Verdict, WholeToken, WrongAnswer, Yardstick,
-    Yardsticks,
+    ModelSummary, Origin, Part, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected,
+    Selection, Settings, Skipped, Step, Target, Tool, Totals, Verdict, WholeToken, WrongAnswer,
+    Yardstick, Yardsticks,
 };
 use std::collections::BTreeMap;
 
@@ -334,6 +334,7 @@ fn products() -> Vec<Product> {
                 n,
                 k,
                 kernel: kernel.into(),
+                origin: (threads == 2).then_some(Origin::Tuned),
                 threads,
                 us: Measured::Is(around(n as f64 * k as f64 / gb_s / 4000.0)),
                 gb_s: Measured::Is(gb_s),
@@ -515,6 +516,7 @@ pub fn full_run() -> Run {
                 linear: linear.into(),
                 kernel: "made-up-wide".into(),
                 fallback: false,
+                origin: Some(Origin::Tuned),
             })
             .to_vec(),
         fallbacks: 0,
