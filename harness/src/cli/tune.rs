@@ -219,7 +219,7 @@ fn chosen(entry: &Entry, fresh: bool) -> String {
     let price = match (&other.choice, other.speedup(kernel)) {
         (choice, _) if choice == kernel => format!("which is {name}'s choice too"),
         (choice, Some(speedup)) => format!(
-            "{name} would have {choice}, and is {} as fast as with {}",
+            "{name} would have {choice}, and is {} with this one, against {}",
             told(speedup),
             other.detected
         ),

@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::measure::pair::{self, Stop};
 use crate::measure::round_robin::{self, RoundRobin};
 use crate::measure::stats::Rules;
-use crate::measure::{Entrant, Schedule, SplitMix64, Stopped, Verified};
+use crate::measure::{Entrant, Schedule, SplitMix64, Stopped, Timed, Verified};
 use crate::run::{self, rfc3339};
 use crate::suite::{CaseId, Rotation, SuiteError};
 
@@ -23,8 +23,8 @@ pub struct Plan<'a> {
     pub kernels: &'a [Kernel],
     /// How rows are spread, over how many threads.
     pub scheduler: Arc<dyn Scheduler>,
-    /// Bytes that a token of the model reads from its matrices: so many are read between two
-    /// readings of the same copy.
+    /// Bytes that a token of the model reads from its matrices: each kernel has copies for so
+    /// many, up to [`FAR`].
     pub token_bytes: usize,
     /// The phase whose choice is followed.
     pub follows: Phase,
@@ -34,12 +34,14 @@ pub struct Plan<'a> {
     pub seed: u64,
 }
 
-/// More bytes than any last-level cache holds: nothing is gained by reading more before a copy is
-/// read again.
-const FAR: usize = 1 << 30;
+/// Bytes of the copies of one kernel at most. Two slices of a kernel may follow one another: if they
+/// read a copy twice, the second time would come from a cache, and the more so the faster the kernel.
+/// Between that pair and the next, all other kernels read theirs.
+const FAR: usize = 128 << 20;
 
-/// A slice is so long at least: threads that have just been woken are slow.
-const SLICE: Duration = Duration::from_millis(1);
+/// A slice is so long at least, as threads that have just been woken are slow; and not much longer,
+/// so that two read far less than [`FAR`].
+const SLICE: Duration = Duration::from_micros(300);
 
 /// Enough for the intervals of up to ten kernels: the range of twelve rounds misses the median with
 /// a probability of 2^-11.
@@ -72,7 +74,7 @@ pub fn measure(
         };
         let pair = id("decode").and_then(|decode| {
             let ids = [decode, id("prefill")?];
-            Rotation::pair(&ids, kernel, copies(size, &kernels, plan), &plan.scheduler)
+            Rotation::pair(&ids, kernel, copies(size, kernel, plan), &plan.scheduler)
         });
         let pair = pair.map_err(|error| Failure {
             exit: error.exit(),
@@ -115,13 +117,11 @@ fn with_detected(kernels: &[Kernel]) -> Vec<Kernel> {
         .collect()
 }
 
-/// Copies of each kernel's matrix: as all take turns, so many that between two readings of one as
-/// many bytes are read as by a token of the model, and no more than the model has.
-fn copies(size: &Size, kernels: &[Kernel], plan: &Plan<'_>) -> usize {
-    let bits: f64 = kernels.iter().map(|k| k.spec().bits_per_weight()).sum();
-    let all = ((size.rows * size.cols) as f64 * bits / 8.0) as usize;
-    let apart = plan.token_bytes.min(FAR);
-    apart.div_ceil(all.max(1)).clamp(1, size.count.max(1))
+/// Copies of a kernel's matrix: as many bytes as a token of the model reads, up to [`FAR`].
+fn copies(size: &Size, kernel: Kernel, plan: &Plan<'_>) -> usize {
+    let bits = (size.rows * size.cols) as f64 * kernel.spec().bits_per_weight();
+    let bytes = (bits / 8.0).max(1.0) as usize;
+    plan.token_bytes.min(FAR).div_ceil(bytes).max(1)
 }
 
 /// Races one phase.
@@ -140,8 +140,8 @@ fn timed(
         .collect();
     let mut round = Duration::ZERO;
     for entrant in &mut entrants {
-        crate::measure::Timed::time(entrant, 1)?;
-        round += 2 * crate::measure::Timed::time(entrant, 1)?.max(SLICE);
+        entrant.time(1)?;
+        round += 2 * entrant.time(1)?.max(SLICE);
     }
     // Set before the first of them is seen, as the interval assumes.
     let rounds = (plan.budget.as_secs_f64() / round.as_secs_f64()) as usize;
