@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::measure::{SplitMix64, fresh_seed};
 use crate::model_source::ModelSource;
 use crate::suite::{CaseId, Work};
-use crate::tuning::{self, Entry, Phase, Plan, Size, Tuning, told};
+use crate::tuning::{self, Entry, Goal, Phase, Plan, Size, Tuning, told};
 use crate::user_cache::{CacheError, folder};
 
 /// Arguments of `bitgauge tune`.
@@ -31,9 +31,9 @@ pub struct Arguments {
     /// Measure again what is stored
     #[arg(long)]
     again: bool,
-    /// The phase whose fastest kernel a matrix gets: it is packed once, for one kernel
-    #[arg(long, value_enum, value_name = "PHASE", default_value = "decode")]
-    tune_for: Phase,
+    /// Whose fastest kernel a matrix gets: it is packed once, for one kernel
+    #[arg(long, value_enum, value_name = "PHASE", default_value = "both")]
+    tune_for: Goal,
     /// Seconds of timing, about; twelve rounds of each race are run in any case
     #[arg(long, value_name = "S", default_value = "4", value_parser = super::scaling::seconds)]
     max_time: f64,
@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     let earlier = |size: &Size| {
         let found = known.entry(size.rows, size.cols, threads)?;
         (!measured_anew).then(|| Entry {
-            follows: arguments.tune_for,
+            goal: arguments.tune_for,
             ..found.clone()
         })
     };
@@ -99,7 +99,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         kernels: &kernels,
         scheduler: Arc::new(Pool::new(threads)?),
         token_bytes,
-        follows: arguments.tune_for,
+        goal: arguments.tune_for,
         budget: Duration::from_secs_f64(budget),
         seed,
     };
@@ -209,25 +209,29 @@ fn show(found: &[(Entry, bool)], output: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `gets vbmi-avx512, by decode; prefill would have tiles-amx, and runs at 0.35x (..) of it`.
+/// `gets vbmi-avx512: decode's choice; decode 1.31x (..), prefill 0.90x (..)`.
 fn chosen(entry: &Entry, fresh: bool) -> String {
     let kernel = entry.kernel();
-    let (phase, other, name) = match entry.follows {
-        Phase::Decode => ("decode", &entry.prefill, "prefill"),
-        Phase::Prefill => ("prefill", &entry.decode, "decode"),
-    };
-    let price = match (&other.choice, other.speedup(kernel)) {
-        (choice, _) if choice == kernel => format!("which is {name}'s choice too"),
-        (choice, Some(speedup)) => format!(
-            "{name} would have {choice}, and is {} with this one, against {}",
-            told(speedup),
-            other.detected
+    let why = match entry.goal {
+        Goal::Both if entry.costs_more_than_it_gains() => format!(
+            "decode's choice, {}, costs prefill more than it gains",
+            entry.decode.choice
         ),
-        (choice, None) => format!("{name} would have {choice}"),
+        Goal::Both | Goal::Decode => "decode's choice".to_owned(),
+        Goal::Prefill => "prefill's choice".to_owned(),
+    };
+    let both = [("decode", &entry.decode), ("prefill", &entry.prefill)];
+    let speedups = both.map(|(phase, race)| {
+        let speedup = race.speedup(kernel)?;
+        Some(format!("{phase} {}", told(speedup)))
+    });
+    let against = match speedups {
+        [Some(decode), Some(prefill)] => format!("; {decode}, {prefill}"),
+        _ => String::new(),
     };
     let when = match fresh {
         true => String::new(),
         false => format!(" (measured {}; --again measures anew)", entry.measured),
     };
-    format!("gets {kernel}, by {phase}; {price}{when}")
+    format!("gets {kernel}: {why}{against}{when}")
 }

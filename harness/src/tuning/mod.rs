@@ -7,7 +7,7 @@
 //! [kept](store) for this machine; [`Tuned`] gives a model's matrices their kernels.
 //!
 //! A matrix is packed once, for one kernel, and both phases run that one. So a size has a choice a
-//! phase and follows one of them, decoding unless the user says otherwise.
+//! phase, and a [`Goal`] says which it follows.
 
 mod choice;
 mod dispatch;
@@ -37,6 +37,18 @@ pub struct Size {
     pub count: usize,
 }
 
+/// Which phase's choice a size follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Goal {
+    /// Decoding's choice, unless it costs prefill a larger factor than decoding gains
+    Both,
+    /// Decoding's choice, whatever prefill pays
+    Decode,
+    /// Prefill's choice, whatever decoding pays
+    Prefill,
+}
+
 /// What was measured about a size on a number of threads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -48,8 +60,8 @@ pub struct Entry {
     pub threads: usize,
     /// When it was measured, as RFC 3339 in UTC.
     pub measured: String,
-    /// The phase whose choice is followed.
-    pub follows: Phase,
+    /// Whose choice is followed.
+    pub goal: Goal,
     /// One token at a time.
     pub decode: Race,
     /// 32 tokens at once.
@@ -67,7 +79,19 @@ impl Entry {
 
     /// The name of the kernel for this size.
     pub fn kernel(&self) -> &str {
-        &self.race(self.follows).choice
+        match self.goal {
+            Goal::Decode => &self.decode.choice,
+            Goal::Prefill => &self.prefill.choice,
+            Goal::Both if self.costs_more_than_it_gains() => &self.decode.detected,
+            Goal::Both => &self.decode.choice,
+        }
+    }
+
+    /// Whether decoding's choice slows prefill down by a larger factor than it speeds decoding up.
+    pub fn costs_more_than_it_gains(&self) -> bool {
+        let speedup = |race: &Race| race.speedup(&self.decode.choice).map(|s| s.value);
+        let both = speedup(&self.decode).zip(speedup(&self.prefill));
+        both.is_some_and(|(decode, prefill)| decode * prefill < 1.0)
     }
 
     fn is_about(&self, rows: usize, cols: usize, threads: usize) -> bool {
@@ -113,6 +137,51 @@ mod tests {
         let found = sizes(&config);
         let found: Vec<_> = found.iter().map(|s| (s.rows, s.cols, s.count)).collect();
         assert_eq!(found, SHAPES.map(|(_, rows, cols)| (rows, cols, 30)));
+    }
+
+    #[test]
+    fn a_size_follows_decoding_unless_prefill_pays_more_or_the_user_says_otherwise() {
+        let race = |speedup: f64| {
+            let candidate = |kernel: &str, speedup| Candidate {
+                kernel: kernel.to_owned(),
+                us: 1.0,
+                speedup,
+            };
+            let speedup = crate::run::Estimate {
+                value: speedup,
+                low: speedup,
+                high: speedup,
+                level: 0.95,
+                blocks: 12,
+            };
+            let others = vec![
+                candidate("detected", None),
+                candidate("other", Some(speedup)),
+            ];
+            Race::decided("detected".to_owned(), others)
+        };
+        let kernel = |goal, decode, prefill| {
+            let entry = Entry {
+                rows: 64,
+                cols: 64,
+                threads: 1,
+                measured: String::new(),
+                goal,
+                decode: race(decode),
+                prefill: race(prefill),
+            };
+            entry.kernel().to_owned()
+        };
+        for (decode, prefill, both, by_decode, by_prefill) in [
+            (1.05, 0.3, "detected", "other", "detected"),
+            (1.5, 0.8, "other", "other", "detected"),
+            (1.5, 1.2, "other", "other", "other"),
+            (0.9, 2.0, "detected", "detected", "other"),
+        ] {
+            assert_eq!(kernel(Goal::Both, decode, prefill), both, "{decode}");
+            assert_eq!(kernel(Goal::Decode, decode, prefill), by_decode, "{decode}");
+            assert_eq!(kernel(Goal::Prefill, decode, prefill), by_prefill);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::threads::Scheduler;
 
 use super::choice::{Candidate, Race};
-use super::{Entry, Phase, Size};
+use super::{Entry, Goal, Size};
 use crate::exit::Failure;
 use crate::measure::pair::{self, Stop};
 use crate::measure::round_robin::{self, RoundRobin};
@@ -26,8 +26,8 @@ pub struct Plan<'a> {
     /// Bytes that a token of the model reads from its matrices: each kernel has copies for so
     /// many, up to [`FAR`].
     pub token_bytes: usize,
-    /// The phase whose choice is followed.
-    pub follows: Phase,
+    /// Whose choice is followed.
+    pub goal: Goal,
     /// Time for one race, about; [`LEAST_ROUNDS`] are run in any case.
     pub budget: Duration,
     /// Seed of the orders.
@@ -103,7 +103,7 @@ pub fn measure(
         cols,
         threads,
         measured: rfc3339(SystemTime::now()),
-        follows: plan.follows,
+        goal: plan.goal,
         decode: race("decode", decode)?,
         prefill: race("prefill", prefill)?,
     })
