@@ -34,5 +34,9 @@ pub mod trits;
 
 pub use error::Error;
 
+/// Sixteen hexadecimal digits of this engine's sources and of how they were compiled: builds that
+/// run alike have the same.
+pub const FINGERPRINT: &str = env!("BITGAUGE_ENGINE_FINGERPRINT");
+
 /// A token id, below the vocabulary size of the model that reads it.
 pub type Token = u32;

@@ -29,6 +29,8 @@ pub mod scaling;
 pub mod selftest;
 pub mod suite;
 pub mod text_file;
+pub mod tuning;
+pub mod user_cache;
 pub mod verdicts;
 pub mod verify;
 pub mod worker;

@@ -65,7 +65,6 @@ impl Efficiencies {
         let plan = Plan {
             model: &model,
             source: &source,
-            kernel: self.kernel,
             judge: &judge,
             phases: &self.phases,
             threads: self.threads,

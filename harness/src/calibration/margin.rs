@@ -1,6 +1,7 @@
 //! The margin of a comparison: what was asked for, or a default that knows this machine's bias.
 
-use super::{Calibration, CalibrationError, Route, Row, share, stored};
+use super::{Calibration, Route, Row, share, stored};
+use crate::user_cache::CacheError;
 
 /// Small enough to matter, large enough for the luck of layout.
 pub const DEFAULT_MARGIN: f64 = 0.02;
@@ -31,7 +32,7 @@ pub fn margin(path: Option<Route>, asked: Option<f64>) -> Margin {
 fn choose(
     path: Option<Route>,
     asked: Option<f64>,
-    stored: impl FnOnce() -> Result<Option<Calibration>, CalibrationError>,
+    stored: impl FnOnce() -> Result<Option<Calibration>, CacheError>,
 ) -> Margin {
     let plain = |from: &str, note: Option<String>| Margin {
         fraction: asked.unwrap_or(DEFAULT_MARGIN),
@@ -181,9 +182,7 @@ mod tests {
 
     #[test]
     fn a_calibration_that_cannot_be_read_is_told_and_not_used() {
-        let margin = choose(Some(Route::Workers), None, || {
-            Err(CalibrationError::NoFolder)
-        });
+        let margin = choose(Some(Route::Workers), None, || Err(CacheError::NoFolder));
         assert_eq!(margin.fraction, 0.02);
         assert!(margin.from.contains("can't be read") && margin.note.is_some());
     }

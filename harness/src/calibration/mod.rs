@@ -31,7 +31,7 @@ pub use load::{Load, busy};
 pub use margin::{DEFAULT_MARGIN, Margin, margin};
 pub use planted::Planted;
 pub use run::{Calibrated, Settings, Step, Unavailable, run};
-pub use store::{CalibrationError, folder, save, stored};
+pub use store::{save, stored};
 
 /// Version of the stored shape. A reader refuses any other.
 pub const SCHEMA: u32 = 1;

@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::output::Output;
 use super::progress::Progress;
 use crate::calibration::{
-    self, Against, Calibrated, LEAST_EFFECT, Planted, Route, Row, Settings, Step, folder, save,
-    share,
+    self, Against, Calibrated, LEAST_EFFECT, Planted, Route, Row, Settings, Step, save, share,
 };
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
 use crate::measure::stats::Rate;
+use crate::user_cache::folder;
 
 /// Arguments of `bitgauge calibrate`.
 #[derive(Args)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::head::Effort;
-use bitgauge_engine::kernels::Kernel;
-use bitgauge_engine::model::{Best, Dispatch, Model, Vocabulary};
+use bitgauge_engine::isa::Isa;
+use bitgauge_engine::model::{Model, Vocabulary};
 use bitgauge_engine::sampler::{Sampler, Sampling};
 use bitgauge_engine::session::{Session, Settings};
 use bitgauge_engine::threads::Pool;
@@ -49,12 +49,17 @@ pub struct Arguments {
     /// Seed of the random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Run every product with this kernel
+    /// Run every product with this kernel [default: what `tune` found on as many threads, or the
+    /// best that this machine runs]
     #[arg(long, value_name = "NAME")]
     kernel: Option<String>,
-    /// How the likeliest token is found; the tokens are the same
-    #[arg(long, value_enum, default_value = "quantized")]
-    head: Head,
+    /// Leave out what `tune` found
+    #[arg(long)]
+    no_tune: bool,
+    /// How the likeliest token is found; the tokens are the same [default: quantized, and exact
+    /// where only portable code runs, which that is slower in]
+    #[arg(long, value_enum)]
+    head: Option<Head>,
     /// How keys and values are stored: f32, bf16 or int8. The last two round, which changes logits
     #[arg(long, value_name = "FORMAT", default_value_t)]
     kv: CacheFormat,
@@ -74,6 +79,16 @@ enum Head {
     Quantized,
     /// All logits
     Exact,
+}
+
+impl Head {
+    /// Portable code sums small codes more slowly than it reads large numbers.
+    fn faster_here() -> Self {
+        match Isa::highest() {
+            Isa::Portable => Self::Exact,
+            _ => Self::Quantized,
+        }
+    }
 }
 
 /// What the quantised head read, a token on average.
@@ -179,10 +194,7 @@ impl Job<'_> {
             threads,
             output,
         } = *self;
-        let dispatch: Box<dyn Dispatch> = match &arguments.kernel {
-            Some(name) => Box::new(Kernel::by_name(name)?),
-            None => Box::new(Best),
-        };
+        let chosen = selection::choose(arguments.kernel.as_deref(), arguments.no_tune, threads)?;
         let mut sampler = Sampler::new(Sampling {
             temperature: arguments.temperature,
             top_k: arguments.top_k,
@@ -193,10 +205,11 @@ impl Job<'_> {
         let pool = Pool::new(threads)?;
         let greedy = arguments.temperature == 0.0;
         let mut vocabulary = Vocabulary::load(source.source())?;
-        if greedy && arguments.head == Head::Quantized {
+        if greedy && arguments.head.unwrap_or_else(Head::faster_here) == Head::Quantized {
             vocabulary = vocabulary.with_quantized_head();
         }
-        let model = Model::with_vocabulary(source.source(), &*dispatch, Arc::new(vocabulary))?;
+        let model = Model::with_vocabulary(source.source(), &chosen, Arc::new(vocabulary))?;
+        eprintln!("{}", selection::told(&model, &chosen));
         selection::warn_of_fallbacks(&model);
         let capacity = prompt
             .len()
@@ -247,7 +260,7 @@ impl Job<'_> {
         output.document(&Document {
             model: source.name(),
             threads,
-            selection: selection::rows(&model),
+            selection: selection::rows(&model, &|n, k| chosen.origin(n, k)),
             fallbacks: model.fallbacks(),
             prompt_tokens: prompt.to_vec(),
             tokens,

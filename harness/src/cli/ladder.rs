@@ -28,6 +28,8 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         Suite::Ladder,
         arguments.file.as_deref(),
         &arguments.common,
+        // Its states name their kernels.
+        true,
         threads,
         output,
     )

@@ -20,6 +20,7 @@ pub mod selection;
 mod selftest;
 mod stop;
 mod summaries;
+mod tune;
 mod verdict_table;
 mod verify;
 mod worker;
@@ -88,6 +89,8 @@ enum Command {
     Scaling(scaling::Arguments),
     /// Show, save and gate what criterion, gungraun, hyperfine or llama-bench measured
     Import(import::Arguments),
+    /// Measure which kernel is fastest here, for each size of matrix; `generate` and `run` then use it
+    Tune(tune::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
 }
@@ -129,6 +132,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),
+        Command::Tune(arguments) => tune::run(arguments, threads, output),
         Command::Report(arguments) => report::run(arguments, output),
     }
 }

@@ -99,7 +99,7 @@ fn margin(text: &str) -> Result<f64, String> {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(x) if x > 0.0 && x <= 86_400.0 => Ok(x),
         _ => Err("seconds above 0 are needed, a day at most".into()),
@@ -227,7 +227,6 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     let plan = Plan {
         model: &model,
         source,
-        kernel,
         judge: &judge,
         phases: &phases,
         threads,

@@ -1,28 +1,93 @@
-//! Which kernel each linear runs, for people and for documents.
+//! Which kernel each linear runs and what selected it, for people and for documents.
 
 use bitgauge_engine::isa::Isa;
 use bitgauge_engine::kernels::Kernel;
-use bitgauge_engine::model::Model;
+use bitgauge_engine::model::{Group, Model};
 
-use crate::run::Selected;
+use crate::exit::Failure;
+use crate::run::{Origin, Selected};
+use crate::tuning::{self, Chosen, Tuned};
+use crate::user_cache::CacheError;
 
-/// The kernel of each linear; equal layers in a row are one entry.
-pub fn rows(model: &Model) -> Vec<Selected> {
+/// What selects kernels: the one that was named; else what was measured here on so many threads,
+/// unless that is to be left out; else detection. A store that can't be used is told on stderr.
+///
+/// # Errors
+/// When the kernel that was named can't be had.
+pub fn choose(named: Option<&str>, no_tune: bool, threads: usize) -> Result<Chosen, Failure> {
+    if let Some(name) = named {
+        return Ok(Chosen::Named(Kernel::by_name(name)?));
+    }
+    if no_tune {
+        return Ok(Chosen::Detected);
+    }
+    let unused = |why: String| {
+        eprintln!("WARNING: {why}; kernels are those that detection selects");
+        Chosen::Detected
+    };
+    Ok(match tuning::stored() {
+        Ok(tuning) => match Tuned::new(&tuning, threads) {
+            Ok(tuned) if tuned.is_empty() => Chosen::Detected,
+            Ok(tuned) => Chosen::Tuned(tuned),
+            Err(error) => unused(error.to_string()),
+        },
+        // Nobody can have tuned.
+        Err(CacheError::NoFolder) => Chosen::Detected,
+        Err(error) => unused(error.to_string()),
+    })
+}
+
+/// `kernel: tiles-amx (detected)`, or the kernel of each product where they differ.
+pub fn told(model: &Model, chosen: &Chosen) -> String {
+    let layer = &model.layers()[0];
+    let products = Group::ALL.map(|group| {
+        let matrix = layer.projection(group).matrix();
+        let origin = chosen.origin(matrix.rows(), matrix.cols());
+        let how = match (origin, chosen) {
+            (Origin::Tuned, Chosen::Tuned(tuned)) => {
+                let date = tuned.measured().and_then(|at| at.split('T').next());
+                format!("tuned {}", date.unwrap_or("here"))
+            }
+            _ => origin.name().to_owned(),
+        };
+        let kernel = matrix.kernel().spec().name();
+        (group.name(), format!("{kernel} ({how})"))
+    });
+    let (_, first) = &products[0];
+    match products.iter().all(|(_, how)| how == first) {
+        true => format!("kernel: {first}"),
+        false => {
+            let each = products.map(|(name, how)| format!("{name} {how}"));
+            format!("kernels: {}", each.join(", "))
+        }
+    }
+}
+
+/// The kernel of each linear; equal layers in a row are one entry. `origin` says what selected the
+/// kernel of a matrix of so many rows and columns.
+pub fn rows(model: &Model, origin: &dyn Fn(usize, usize) -> Origin) -> Vec<Selected> {
     let mut rows: Vec<Selected> = Vec::new();
-    for (layer, linear, kernel) in model.kernels() {
-        let (linear, kernel_name) = (linear.name(), kernel.spec().name());
-        let open = rows
-            .iter_mut()
-            .find(|r| r.linear == linear && r.kernel == kernel_name && r.last_layer + 1 == layer);
-        match open {
-            Some(row) => row.last_layer = layer,
-            None => rows.push(Selected {
-                first_layer: layer,
-                last_layer: layer,
-                linear: linear.to_owned(),
-                kernel: kernel_name.to_owned(),
-                fallback: is_fallback(kernel),
-            }),
+    for (at, layer) in model.layers().iter().enumerate() {
+        for group in Group::ALL {
+            let matrix = layer.projection(group).matrix();
+            let kernel = matrix.kernel();
+            for linear in group.linears() {
+                let next = Selected {
+                    first_layer: at,
+                    last_layer: at,
+                    linear: linear.name().to_owned(),
+                    kernel: kernel.spec().name().to_owned(),
+                    fallback: is_fallback(kernel),
+                    origin: Some(origin(matrix.rows(), matrix.cols())),
+                };
+                let goes_on = |r: &&mut Selected| {
+                    (&r.linear, &r.kernel) == (&next.linear, &next.kernel) && r.last_layer + 1 == at
+                };
+                match rows.iter_mut().find(goes_on) {
+                    Some(row) => row.last_layer = at,
+                    None => rows.push(next),
+                }
+            }
         }
     }
     rows

@@ -1,6 +1,5 @@
 //! What a measurement of single tokens or of generations runs on.
 
-use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source};
 use bitgauge_engine::threads::Pool;
 
@@ -13,15 +12,13 @@ use crate::scaling::{Team, wrong_answers};
 pub struct Plan<'a> {
     /// Its name.
     pub name: String,
-    /// The model, packed for one kernel, with a quantised head.
+    /// The model, with a quantised head.
     pub model: &'a Model,
     /// Its weights, for the oracle.
     pub source: &'a dyn Source,
     /// Layers of the shape; more than the model's where it was cut.
     pub layers_in_shape: usize,
-    /// The kernel that it was packed for.
-    pub kernel: Kernel,
-    /// Who judges the kernel.
+    /// Who judges its kernels.
     pub judge: &'a Judge,
     /// Threads.
     pub threads: usize,
@@ -30,14 +27,14 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Judges the kernel on the trained model and on this one's products; a pool to run it on.
+    /// Judges the kernels on the trained model and on this one's products; a pool to run them on.
     ///
     /// # Errors
     /// When it answers wrongly, or threads can't be had.
     pub fn team(&self) -> Result<Team, Failure> {
-        let team = Team::new(Box::new(Pool::new(self.threads)?), self.kernel, self.judge)?;
+        let team = Team::new(Box::new(Pool::new(self.threads)?), self.model, self.judge)?;
         Reference::products(self.model, self.source)?
-            .map_err(|wrong| wrong_answers(self.kernel.spec().name(), &wrong))?;
+            .map_err(|wrong| wrong_answers(&self.kernels(), &wrong))?;
         Ok(team)
     }
 
@@ -47,9 +44,20 @@ impl Plan<'_> {
             name: self.name.clone(),
             layers_run: self.model.config().num_hidden_layers,
             layers_in_shape: self.layers_in_shape,
-            kernel: self.kernel.spec().name().into(),
+            kernel: self.kernels(),
             threads: self.threads,
         }
+    }
+
+    /// The names of its kernels.
+    fn kernels(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        for (_, _, kernel) in self.model.kernels() {
+            if !names.contains(&kernel.spec().name()) {
+                names.push(kernel.spec().name());
+            }
+        }
+        names.join(", ")
     }
 }
 
@@ -59,7 +67,7 @@ pub(crate) mod tiny {
     use std::sync::Arc;
 
     use bitgauge_engine::checkpoint::Config;
-    use bitgauge_engine::model::Vocabulary;
+    use bitgauge_engine::model::{Best, Vocabulary};
     use bitgauge_engine::synthetic::{self, Synthetic};
 
     use super::*;
@@ -83,7 +91,7 @@ pub(crate) mod tiny {
             let vocabulary = Arc::new(vocabulary);
             let trained = crate::verify::default_fixtures().unwrap().join("trained");
             Self {
-                model: Model::with_vocabulary(&source, &Kernel::best(), vocabulary).unwrap(),
+                model: Model::with_vocabulary(&source, &Best, vocabulary).unwrap(),
                 judge: Judge::open(&trained).unwrap(),
                 source,
             }
@@ -96,7 +104,6 @@ pub(crate) mod tiny {
                 model: &self.model,
                 source: &self.source,
                 layers_in_shape: self.source.config().num_hidden_layers,
-                kernel: Kernel::best(),
                 judge: &self.judge,
                 threads: 2,
                 seed: 5,

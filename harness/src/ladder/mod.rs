@@ -210,13 +210,17 @@ pub fn run(
     let profiles = profiles.collect();
     let top_setup = Setup::of(&top)?;
     let model = models.get(&top_setup);
+    let origin = match (top.dispatch, top.kernel.as_str()) {
+        (definition::Dispatch::Detect, "best") => run::Origin::Detected,
+        _ => run::Origin::Named,
+    };
     let selection = model.map_or(
         run::Selection {
             rows: Vec::new(),
             fallbacks: 0,
         },
         |m| run::Selection {
-            rows: crate::cli::selection::rows(m),
+            rows: crate::cli::selection::rows(m, &|_, _| origin),
             fallbacks: m.fallbacks(),
         },
     );

@@ -8,7 +8,6 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source};
 
 use crate::decoder::cases::Choice;
@@ -20,18 +19,19 @@ use crate::machine::Machine;
 use crate::measure::{Entrant, Schedule, Verified};
 use crate::run::{self, Measured, Yardsticks};
 use crate::scaling::{self, Curve, Phase, Rival, Team, thread_counts};
+use crate::tuning::Chosen;
 use crate::yardsticks::{self, Instruction, ReadBuffer, Yardstick};
 use tokens::Cases;
 
 /// What to measure, and on what.
 pub struct Plan<'a> {
-    /// The model, packed for one kernel, with a quantised head.
+    /// The model, with a quantised head.
     pub model: &'a Model,
     /// Its weights, for the oracle.
     pub source: &'a dyn Source,
-    /// The kernel that it was packed for.
-    pub kernel: Kernel,
-    /// Who judges the kernel.
+    /// What selected the kernels that it was packed for.
+    pub chosen: &'a Chosen,
+    /// Who judges them.
     pub judge: &'a Judge,
     /// This machine.
     pub machine: &'a Machine,
@@ -86,7 +86,7 @@ pub fn run(
         .map(|i| (i, yardsticks::dot_peak(i, 1)))
         .collect();
 
-    let teams = Team::all(&counts, Some(Rival::Contended), plan.kernel, plan.judge)?;
+    let teams = Team::all(&counts, Some(Rival::Contended), plan.model, plan.judge)?;
     let mut busy = Vec::new();
     for team in &teams {
         busy.push(watch(plan.model, &*team.scheduler)?.utilisation);
@@ -180,7 +180,6 @@ pub fn run(
     let others = scaling::Plan {
         model: plan.model,
         source: plan.source,
-        kernel: plan.kernel,
         judge: plan.judge,
         phases,
         threads: plan.threads,

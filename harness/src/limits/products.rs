@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::measure::{Answer, Timed, Tolerance, Verified};
 use crate::oracle;
-use crate::run::{Estimate, Measured, Product, Yardsticks};
+use crate::run::{Estimate, Measured, Origin, Product, Yardsticks};
 use crate::scaling::Team;
 use crate::verify::random::Random;
 
@@ -43,6 +43,7 @@ pub fn table(
                     n: matrix.rows(),
                     k: matrix.cols(),
                     kernel: matrix.kernel().spec().name(),
+                    origin: Some(plan.chosen.origin(matrix.rows(), matrix.cols())),
                     bytes: matrix.bytes(),
                 },
                 &each,
@@ -60,6 +61,7 @@ pub fn table(
             n,
             k,
             kernel: "float",
+            origin: None,
             bytes,
         };
         table.push(row(
@@ -77,6 +79,7 @@ struct Weights {
     n: usize,
     k: usize,
     kernel: &'static str,
+    origin: Option<Origin>,
     bytes: usize,
 }
 
@@ -104,6 +107,7 @@ fn row(w: Weights, seconds: &[f64], threads: usize, bandwidth: Option<&Estimate>
         n: w.n,
         k: w.k,
         kernel: w.kernel.into(),
+        origin: w.origin,
         threads,
         us: time.map_or_else(|| Measured::unavailable(none), |t| Measured::Is(micro(t))),
         gweights_s: rate(weights),

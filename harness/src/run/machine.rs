@@ -94,6 +94,32 @@ pub struct Selected {
     /// Whether this is a slower path than the machine has.
     #[serde(default)]
     pub fallback: bool,
+    /// What selected it; `None` in runs that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// What selected a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The user or a ladder, by its name.
+    Named,
+    /// What was measured on this machine: `bitgauge tune`.
+    Tuned,
+    /// The instruction sets that were found.
+    Detected,
+}
+
+impl Origin {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Named => "named",
+            Self::Tuned => "tuned",
+            Self::Detected => "detected",
+        }
+    }
 }
 
 /// The model that was timed.

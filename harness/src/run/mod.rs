@@ -28,8 +28,8 @@ pub use ladder::{
 };
 pub use latency::{Latency, LatencyTarget, PartTimes, TimedModel, TokenTimes};
 pub use machine::{
-    KernelRow, MachineSummary, ModelSummary, Selected, Selection, Settings, Tool, Yardstick,
-    Yardsticks, rfc3339,
+    KernelRow, MachineSummary, ModelSummary, Origin, Selected, Selection, Settings, Tool,
+    Yardstick, Yardsticks, rfc3339,
 };
 pub use measured::{Estimate, Measured, Range};
 pub use profile::{

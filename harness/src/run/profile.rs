@@ -1,6 +1,6 @@
 //! Where the time goes: by threads, by part of a token, by product.
 
-use super::{Estimate, Measured};
+use super::{Estimate, Measured, Origin};
 use serde::{Deserialize, Serialize};
 
 /// Speedup with some number of threads.
@@ -134,6 +134,9 @@ pub struct Product {
     pub k: usize,
     /// Kernel.
     pub kernel: String,
+    /// What selected it; `None` where nothing did, and in runs that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Threads.
     pub threads: usize,
     /// Microseconds a product with one vector.

@@ -39,13 +39,11 @@ pub const CLAIMED: [(usize, f64); 4] = [(2, 0.95), (4, 0.93), (8, 0.89), (16, 0.
 
 /// What to measure, and on what.
 pub struct Plan<'a> {
-    /// The model, packed for one kernel.
+    /// The model.
     pub model: &'a Model,
     /// Its weights, for the oracle.
     pub source: &'a dyn Source,
-    /// The kernel that it was packed for.
-    pub kernel: Kernel,
-    /// Who judges the kernel.
+    /// Who judges its kernels.
     pub judge: &'a Judge,
     /// The phases to be timed.
     pub phases: &'a [Phase],
@@ -82,7 +80,7 @@ pub fn run(
 ) -> Result<Vec<Curve>, Failure> {
     stage("scaling: judging the kernel on every number of threads", 0);
     let counts = thread_counts(plan.threads);
-    let teams = Team::all(&counts, plan.rival, plan.kernel, plan.judge)?;
+    let teams = Team::all(&counts, plan.rival, plan.model, plan.judge)?;
     measure(plan, &teams, stage, step)
 }
 
@@ -333,7 +331,6 @@ mod tests {
         let plan = Plan {
             model: &model,
             source: &source,
-            kernel,
             judge: &judge,
             phases: &[Phase::Product],
             threads: 4,

@@ -1,6 +1,7 @@
 //! Numbers of threads, and schedulers that were seen to give the right answers with them.
 
 use bitgauge_engine::kernels::Kernel;
+use bitgauge_engine::model::Model;
 use bitgauge_engine::threads::{Pool, PoolError, Scheduler};
 
 use crate::decoder::judge::{Judge, Right};
@@ -36,28 +37,36 @@ impl Rival {
     }
 }
 
-/// A scheduler on which the kernel was judged.
+/// A scheduler on which a model's kernels were judged.
 pub struct Team {
     /// How rows are spread, over how many threads.
     pub scheduler: Box<dyn Scheduler>,
-    /// The proof that the kernel answers right on it.
+    /// The proof that they answer right on it.
     pub right: Right,
 }
 
 impl Team {
-    /// Judges `kernel` on `scheduler`.
+    /// Judges every kernel of `model` on `scheduler`.
     ///
     /// # Errors
-    /// When it answers wrongly, or the answers can't be had.
+    /// When one answers wrongly, or the answers can't be had.
     pub fn new(
         scheduler: Box<dyn Scheduler>,
-        kernel: Kernel,
+        model: &Model,
         judge: &Judge,
     ) -> Result<Self, Failure> {
-        let name = || format!("kernel {}", kernel.spec().name());
-        let right = judge
-            .trained(kernel, &*scheduler)?
-            .map_err(|wrong| wrong_answers(&name(), &wrong))?;
+        let mut right = None;
+        let mut judged: Vec<Kernel> = Vec::new();
+        for (_, _, kernel) in model.kernels() {
+            if !judged.contains(&kernel) {
+                let name = || format!("kernel {}", kernel.spec().name());
+                let trained = judge.trained(kernel, &*scheduler)?;
+                right = Some(trained.map_err(|wrong| wrong_answers(&name(), &wrong))?);
+                judged.push(kernel);
+            }
+        }
+        let none = || Failure::could_not_run("a model without a layer has no kernel to judge");
+        let right = right.ok_or_else(none)?;
         Ok(Self { scheduler, right })
     }
 
@@ -69,16 +78,16 @@ impl Team {
     pub fn all(
         counts: &[usize],
         rival: Option<Rival>,
-        kernel: Kernel,
+        model: &Model,
         judge: &Judge,
     ) -> Result<Vec<Self>, Failure> {
         let mut teams = Vec::new();
         for &threads in counts {
-            teams.push(Self::new(Box::new(Pool::new(threads)?), kernel, judge)?);
+            teams.push(Self::new(Box::new(Pool::new(threads)?), model, judge)?);
         }
         if let Some(rival) = rival {
             for &threads in counts.iter().filter(|n| **n > 1) {
-                teams.push(Self::new(rival.start(threads)?, kernel, judge)?);
+                teams.push(Self::new(rival.start(threads)?, model, judge)?);
             }
         }
         Ok(teams)
@@ -100,6 +109,9 @@ pub fn wrong_answers(what: &str, wrong: &WrongAnswer) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use bitgauge_engine::model::{Dispatch, Group, Place};
+    use bitgauge_engine::synthetic;
+
     use super::*;
 
     #[test]
@@ -115,16 +127,33 @@ mod tests {
         }
     }
 
+    /// A wrong kernel in one place of many.
+    struct WrongIn(Group);
+
+    impl Dispatch for WrongIn {
+        fn choose(&self, place: &Place) -> Kernel {
+            match place.group == self.0 && place.layer == 1 {
+                true => Kernel::new(&crate::defects::ONE_VALUE).unwrap(),
+                false => Kernel::best(),
+            }
+        }
+    }
+
     #[test]
-    fn a_kernel_that_answers_wrongly_gets_no_team() {
+    fn a_model_with_one_kernel_that_answers_wrongly_gets_no_team() {
         let trained = crate::verify::default_fixtures().unwrap().join("trained");
         let judge = Judge::open(&trained).unwrap();
-        let pool = || Box::new(Pool::new(2).unwrap());
-        let wrong = Kernel::new(&crate::defects::ONE_VALUE).unwrap();
-        let Err(failure) = Team::new(pool(), wrong, &judge) else {
-            panic!("a wrong kernel was let through");
+        let source = synthetic::model(synthetic::shape("tiny").unwrap(), 1);
+        let team = |dispatch: &dyn Dispatch| {
+            let model = Model::load(&source, dispatch).unwrap();
+            Team::new(Box::new(Pool::new(2).unwrap()), &model, &judge)
         };
-        assert_eq!(failure.exit, Exit::WrongAnswers);
-        assert!(Team::new(pool(), Kernel::best(), &judge).is_ok());
+        for group in [Group::Qkv, Group::Down] {
+            let Err(failure) = team(&WrongIn(group)) else {
+                panic!("a wrong kernel was let through");
+            };
+            assert_eq!(failure.exit, Exit::WrongAnswers);
+        }
+        assert!(team(&Kernel::best()).is_ok());
     }
 }

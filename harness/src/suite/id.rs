@@ -72,11 +72,24 @@ pub enum Work {
 }
 
 /// How many tokens take part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// One.
+    /// One token at a time
     Decode,
-    /// [`BATCH`].
+    /// 32 tokens at once, a whole [`BATCH`]
     Prefill,
 }
 

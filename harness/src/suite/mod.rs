@@ -20,6 +20,7 @@ mod operation;
 mod placed;
 mod placement;
 mod product;
+mod rotation;
 mod seats;
 mod server;
 mod slowed;
@@ -39,6 +40,7 @@ pub use blueprint::{Blueprint, case_with_extra};
 pub use id::{CUT, CaseId, IdError, KernelName, MODELS, Operation, Phase, SHAPES, Shape, Work};
 pub use listed::default_suite;
 pub use placement::Placement;
+pub use rotation::Rotation;
 pub use server::{Options, Suite};
 pub use slowed::Slowed;
 

@@ -47,7 +47,7 @@ impl ProductPlan {
 }
 
 /// Trits `[N][K]` and activations `[token][K]`; a decoded token is the first of a prefill.
-fn operands(rows: usize, cols: usize, tokens: usize) -> (Vec<i8>, Vec<i8>) {
+pub(super) fn operands(rows: usize, cols: usize, tokens: usize) -> (Vec<i8>, Vec<i8>) {
     let mut operands = Operands::of_size(rows, cols);
     let trits = operands.trits(rows * cols);
     let activations = operands.int8s(tokens * cols);
@@ -87,44 +87,49 @@ impl Plan for ProductPlan {
         self.matrix.bytes() + self.activations.len() + sums
     }
 
-    /// The sums against the oracle's: all rows where that is quick, else some hundred. The rows
-    /// that the oracle left out are checked by a random combination of all rows
-    /// ([`combination`]), which a wrong sum passes with a chance below 2^-32.
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
-        let (rows, cols, tokens) = (self.matrix.rows(), self.matrix.cols(), self.tokens);
-        let (trits, activations) = operands(rows, cols, tokens);
-
-        // The product's own buffer of sums may hold those of an earlier case; this one holds what
-        // a kernel that writes nothing can't be right with.
-        let mut input = Input::default();
-        input.set(&self.activations, cols);
-        input.prepare(self.matrix.kernel());
-        let mut sums = vec![i32::MIN; rows * tokens];
-        self.matrix.sums(&input, 0..rows, &mut sums);
-
-        let sample = sample(rows, cols, tokens);
-        let mut want = Vec::with_capacity(sample.len() * tokens);
-        let mut seen = Vec::with_capacity(sample.len() * tokens);
-        let mut chosen = Vec::with_capacity(sample.len() * cols);
-        for n in &sample {
-            chosen.extend_from_slice(&trits[n * cols..][..cols]);
-        }
-        for (t, q) in activations.chunks_exact(cols).enumerate() {
-            want.extend(oracle::ops::dot_rows(&chosen, sample.len(), cols, q));
-            seen.extend(sample.iter().map(|n| sums[n * tokens + t]));
-        }
-        hold(
-            format!("sums of {} of {rows} rows", sample.len()),
-            &Answer::Integers(seen),
-            &Answer::Integers(want),
-            Tolerance::Exact,
-        )?;
-        if sample.len() < rows {
-            combination(&trits, &activations, cols, &sums)?;
-        }
-        let sums = sums.iter().copied().map(f64::from).collect();
-        hold("the product", got, &Answer::Floats(sums), Tolerance::Exact)
+        judge(&self.matrix, &self.activations, got)
     }
+}
+
+/// The sums of the [`operands`] of a size against the oracle's: all rows where that is quick, else
+/// some hundred. The rows that the oracle left out are checked by a random combination of all rows
+/// ([`combination`]), which a wrong sum passes with a chance below 2^-32.
+pub(super) fn judge(matrix: &Matrix, activations: &[i8], got: &Answer) -> Result<(), Refusal> {
+    let (rows, cols) = (matrix.rows(), matrix.cols());
+    let tokens = activations.len() / cols;
+    let (trits, _) = operands(rows, cols, tokens);
+
+    // The product's own buffer of sums may hold those of an earlier case; this one holds what
+    // a kernel that writes nothing can't be right with.
+    let mut input = Input::default();
+    input.set(activations, cols);
+    input.prepare(matrix.kernel());
+    let mut sums = vec![i32::MIN; rows * tokens];
+    matrix.sums(&input, 0..rows, &mut sums);
+
+    let sample = sample(rows, cols, tokens);
+    let mut want = Vec::with_capacity(sample.len() * tokens);
+    let mut seen = Vec::with_capacity(sample.len() * tokens);
+    let mut chosen = Vec::with_capacity(sample.len() * cols);
+    for n in &sample {
+        chosen.extend_from_slice(&trits[n * cols..][..cols]);
+    }
+    for (t, q) in activations.chunks_exact(cols).enumerate() {
+        want.extend(oracle::ops::dot_rows(&chosen, sample.len(), cols, q));
+        seen.extend(sample.iter().map(|n| sums[n * tokens + t]));
+    }
+    hold(
+        format!("sums of {} of {rows} rows", sample.len()),
+        &Answer::Integers(seen),
+        &Answer::Integers(want),
+        Tolerance::Exact,
+    )?;
+    if sample.len() < rows {
+        combination(&trits, activations, cols, &sums)?;
+    }
+    let sums = sums.iter().copied().map(f64::from).collect();
+    hold("the product", got, &Answer::Floats(sums), Tolerance::Exact)
 }
 
 /// The rows that the oracle sums up, ascending.
@@ -189,6 +194,22 @@ struct Product {
     scheduler: Arc<dyn Scheduler>,
 }
 
+/// One product. A kernel's tables are made for each token and are a part of its price.
+pub(super) fn multiply(
+    matrix: &Matrix,
+    activations: &[i8],
+    factors: &[f32],
+    input: &mut Input,
+    out: &mut [f32],
+    scheduler: &dyn Scheduler,
+) {
+    input.set(activations, matrix.cols());
+    input.prepare(matrix.kernel());
+    matrix.product(input, scheduler, out, &|_, sums, out| {
+        float::finish(sums, factors, out);
+    });
+}
+
 impl Body for Product {
     fn run(&mut self, iterations: u64) -> Result<(), Error> {
         let Self {
@@ -202,12 +223,7 @@ impl Body for Product {
         let scheduler = &**scheduler;
         scheduler.enter(&mut || {
             for _ in 0..iterations {
-                // A kernel's tables are made for each token and are a part of its price.
-                input.set(activations, matrix.cols());
-                input.prepare(matrix.kernel());
-                matrix.product(input, scheduler, out, &|_, sums, out| {
-                    float::finish(sums, factors, out);
-                });
+                multiply(matrix, activations, factors, input, out, scheduler);
             }
         });
         Ok(())

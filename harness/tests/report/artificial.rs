@@ -4,10 +4,10 @@ use bitgauge::measure::stats::{Between, Percentile};
 use bitgauge::run::{
     Block, CacheGain, Check, CheckStatus, Checks, Claim, Comparison, ContextGain, Defect,
     DefectError, DefectOutcome, Estimate, Figures, Generation, GenerationTime, Isolated, KernelRow,
-    Knob, Ladder, Latency, LatencyTarget, MachineSummary, Masking, Measured, ModelSummary, Part,
-    PartTimes, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection, Settings,
-    Skipped, Step, Target, TimedModel, TokenTimes, Tool, Totals, Verdict, WholeToken, WrongAnswer,
-    Yardstick, Yardsticks,
+    Knob, Ladder, Latency, LatencyTarget, MachineSummary, Masking, Measured, ModelSummary, Origin,
+    Part, PartTimes, Product, Profile, Range, Run, Scaled, ScalingPoint, Selected, Selection,
+    Settings, Skipped, Step, Target, TimedModel, TokenTimes, Tool, Totals, Verdict, WholeToken,
+    WrongAnswer, Yardstick, Yardsticks,
 };
 use std::collections::BTreeMap;
 
@@ -60,6 +60,7 @@ fn timed(before: f64, after: f64, share: f64, verdict: Verdict) -> Comparison {
     Comparison::Timed {
         before: figures(before, 95.0),
         after: figures(after, share),
+        part: None,
         speedup: around(after / before),
         samples: (0..3)
             .map(|i| Block {
@@ -336,6 +337,7 @@ fn products() -> Vec<Product> {
                 n,
                 k,
                 kernel: kernel.into(),
+                origin: (threads == 2).then_some(Origin::Tuned),
                 threads,
                 us: Measured::Is(around(n as f64 * k as f64 / gb_s / 4000.0)),
                 gb_s: Measured::Is(gb_s),
@@ -643,6 +645,7 @@ pub fn full_run() -> Run {
                 linear: linear.into(),
                 kernel: "made-up-wide".into(),
                 fallback: false,
+                origin: Some(Origin::Tuned),
             })
             .to_vec(),
         fallbacks: 0,

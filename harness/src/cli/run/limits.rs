@@ -1,9 +1,11 @@
 //! The suite `scaling`: the machine's limits, and how far the engine is from them.
 
+use super::super::selection;
+use super::Suite;
 use super::measuring::Measuring;
 use crate::exit::Failure;
 use crate::limits;
-use crate::run::{Measured, Section, SectionName};
+use crate::run::{Measured, Section, SectionName, Selection};
 
 /// Measures yardsticks, scaling, products and whole tokens.
 ///
@@ -17,7 +19,7 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
     let plan = limits::Plan {
         model: &packed.model,
         source: m.source.source(),
-        kernel: packed.kernel,
+        chosen: &packed.chosen,
         judge: &packed.judge,
         machine: m.machine,
         threads: m.threads,
@@ -28,6 +30,13 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
     let limits = limits::run(&plan, &|title, steps| progress.stage(title, steps), &|| {
         progress.step()
     })?;
+    if !m.suite.has(Suite::Ladder) {
+        let selection = Selection {
+            rows: selection::rows(&packed.model, &|n, k| packed.chosen.origin(n, k)),
+            fallbacks: packed.model.fallbacks(),
+        };
+        m.record(Section::Selection(Measured::Is(selection)))?;
+    }
     m.record(Section::Yardsticks(Measured::Is(limits.yardsticks)))?;
     m.record(Section::Scaling(Measured::Is(limits.scaling)))?;
     m.record(Section::Products(Measured::Is(limits.products)))?;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source, Vocabulary};
 use bitgauge_engine::synthetic::{self, Synthetic};
 
 use super::super::progress::Progress;
+use super::super::selection;
+use super::Suite;
 use crate::decoder::judge::Judge;
 use crate::decoder::plan::Plan;
 use crate::exit::Failure;
@@ -16,9 +17,12 @@ use crate::ladder::definition::Definition;
 use crate::machine::Machine;
 use crate::model_source::{ModelSource, tenth};
 use crate::run::{Section, SectionName, Store};
+use crate::tuning::Chosen;
 
 /// A run on its way: what was asked for, and where sections are recorded.
 pub struct Measuring<'a> {
+    /// What is measured.
+    pub suite: Suite,
     /// The run's folder.
     pub store: Store,
     /// The model that was named.
@@ -35,6 +39,8 @@ pub struct Measuring<'a> {
     pub quick: bool,
     /// Seed of every random order.
     pub seed: u64,
+    /// Whether what `tune` found is left out.
+    pub no_tune: bool,
     /// Where progress is shown.
     pub progress: &'a Progress,
     /// The whole model, once a section has asked for it.
@@ -43,10 +49,10 @@ pub struct Measuring<'a> {
     pub tenth: Option<Rc<Packed>>,
 }
 
-/// A model packed for the fastest kernel, with a quantised head, and who judges that kernel.
+/// A model packed for the fastest kernels, with a quantised head, and who judges these.
 pub struct Packed {
-    /// The kernel.
-    pub kernel: Kernel,
+    /// What selected the kernels.
+    pub chosen: Chosen,
     /// The model.
     pub model: Model,
     /// The judge.
@@ -124,22 +130,23 @@ impl Measuring<'_> {
             model: &packed.model,
             source: packed.cut.as_ref().map_or(named, |cut| cut),
             layers_in_shape: named.config().num_hidden_layers,
-            kernel: packed.kernel,
             judge: &packed.judge,
             threads: self.threads,
             seed: self.seed,
         }
     }
 
-    /// Packs a model for the fastest kernel, with a quantised head.
+    /// Packs a model for the fastest kernels, with a quantised head, and says which these are.
     fn pack(&self, cut: Option<Synthetic>) -> Result<Packed, Failure> {
-        let kernel = Kernel::best();
+        let chosen = selection::choose(None, self.no_tune, self.threads)?;
         let source: &dyn Source = cut.as_ref().map_or(self.source.source(), |cut| cut);
         let vocabulary = Vocabulary::load(source)?.with_quantized_head();
+        let model = Model::with_vocabulary(source, &chosen, Arc::new(vocabulary))?;
+        self.progress.stage(&selection::told(&model, &chosen), 0);
         Ok(Packed {
-            model: Model::with_vocabulary(source, &kernel, Arc::new(vocabulary))?,
+            model,
             judge: Judge::open(&self.trained)?,
-            kernel,
+            chosen,
             cut,
         })
     }

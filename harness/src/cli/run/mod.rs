@@ -7,6 +7,7 @@ mod latency;
 mod limits;
 mod measuring;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -86,6 +87,9 @@ pub struct Arguments {
     suite: Suite,
     #[command(flatten)]
     common: Common,
+    /// Leave out what `tune` found
+    #[arg(long)]
+    no_tune: bool,
 }
 
 /// Runs a suite.
@@ -93,7 +97,12 @@ pub struct Arguments {
 /// # Errors
 /// As [`measure`].
 pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
-    measure(arguments.suite, None, &arguments.common, threads, output)
+    let Arguments {
+        suite,
+        common,
+        no_tune,
+    } = arguments;
+    measure(*suite, None, common, *no_tune, threads, output)
 }
 
 /// Measures the sections of one suite that the run lacks, and records them.
@@ -116,6 +125,7 @@ pub fn measure(
     suite: Suite,
     ladder_file: Option<&Path>,
     common: &Common,
+    no_tune: bool,
     threads: usize,
     output: Output,
 ) -> Result<Exit, Failure> {
@@ -136,13 +146,21 @@ pub fn measure(
                 .replace('Z', ""),
         )
     });
-    let mut store = open(&dir, suite, ladder_file, common, threads, &started)?;
+    let mut options = BTreeMap::new();
+    if let Some(path) = ladder_file {
+        options.insert("ladder".to_owned(), path.display().to_string());
+    }
+    if no_tune {
+        options.insert("no-tune".to_owned(), "true".to_owned());
+    }
+    let mut store = open(&dir, suite, common, options, threads, &started)?;
     store.record(Section::Machine(Measured::Is(super::summaries::machine(
         &machine,
     ))))?;
     store.record(Section::Kernels(Measured::Is(kernels())))?;
     let progress = Progress::new();
     let mut measuring = Measuring {
+        suite,
         seed: store.run().settings.seed,
         store,
         source: &source,
@@ -151,6 +169,7 @@ pub fn measure(
         trained: verify::default_fixtures()?.join("trained"),
         threads,
         quick: common.quick,
+        no_tune,
         progress: &progress,
         whole: None,
         tenth: None,
@@ -216,8 +235,8 @@ pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failu
 fn open(
     dir: &Path,
     suite: Suite,
-    ladder_file: Option<&Path>,
     common: &Common,
+    options: BTreeMap<String, String>,
     threads: usize,
     started: &str,
 ) -> Result<Store, Failure> {
@@ -226,10 +245,6 @@ fn open(
         .seed
         .or(resumed_seed)
         .unwrap_or_else(|| fresh_seed() >> 11);
-    let mut options = std::collections::BTreeMap::new();
-    if let Some(path) = ladder_file {
-        options.insert("ladder".to_owned(), path.display().to_string());
-    }
     let settings = Settings {
         suite: suite.name().into(),
         quick: common.quick,

@@ -3,7 +3,9 @@
 use super::super::table::Kind::{Estimate, Number, Text};
 use super::super::table::{Cell, Table};
 use super::utilisation;
-use crate::run::{Product, Profile, Scaled, ScalingPoint, WholeToken, Yardstick, Yardsticks};
+use crate::run::{
+    Origin, Product, Profile, Scaled, ScalingPoint, WholeToken, Yardstick, Yardsticks,
+};
 
 /// A token's time by part.
 pub fn profiles(profiles: &[Profile]) -> Table {
@@ -54,7 +56,10 @@ pub fn products(products: &[Product]) -> Table {
             Cell::Code(p.name.clone()),
             Cell::Count(p.n as u64),
             Cell::Count(p.k as u64),
-            Cell::Code(p.kernel.clone()),
+            Cell::Code(match p.origin {
+                Some(Origin::Tuned) => format!("{} (tuned)", p.kernel),
+                _ => p.kernel.clone(),
+            }),
             Cell::Count(p.threads as u64),
             Cell::estimate(&p.us),
             Cell::number(&p.gb_s),

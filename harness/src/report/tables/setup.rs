@@ -4,7 +4,7 @@ use super::super::finding::Mark;
 use super::super::table::Kind::{Number, Text};
 use super::super::table::{Cell, Table};
 use super::super::wording::{NBSP, number};
-use crate::run::{KernelRow, Measured, Selection, Totals};
+use crate::run::{KernelRow, Measured, Origin, Selection, Totals};
 
 /// The kernel table.
 pub fn kernels(kernels: &[KernelRow]) -> Table {
@@ -61,7 +61,8 @@ pub fn selection(s: &Selection) -> Table {
             if r.fallback {
                 Cell::Verdict(Mark::Broken, "fallback".into())
             } else {
-                Cell::Verdict(Mark::Held, "as selected".into())
+                let how = r.origin.map_or("as selected", Origin::name);
+                Cell::Verdict(Mark::Held, how.into())
             },
         ]);
     }
