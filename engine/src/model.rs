@@ -254,6 +254,11 @@ impl Vocabulary {
         self.quantized_head.as_ref()
     }
 
+    /// Bytes of embedding and head, the quantised copy aside.
+    pub fn bytes(&self) -> usize {
+        self.embedding.bytes() + self.head.as_ref().map_or(0, FloatMatrix::bytes)
+    }
+
     /// The weights of the output head, `[V, H]`.
     pub fn head(&self) -> &FloatMatrix {
         self.head.as_ref().unwrap_or(&self.embedding)

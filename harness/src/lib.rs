@@ -17,6 +17,7 @@ pub mod import;
 pub mod ladder;
 pub mod latency;
 pub mod limits;
+pub mod loading;
 pub mod machine;
 pub mod measure;
 pub mod model_source;

@@ -136,8 +136,8 @@ impl Slot<'_> {
         rest.sample.extend(sampled);
         let mut step = self.step(&rest.sample);
         let mut left = self.encode(step, rest);
-        // A sample may mislead; all values can't.
-        if !(left <= rest.squares) {
+        // A sample may mislead; all values can't. What is not a number goes either way.
+        if left > rest.squares {
             step = self.step(&rest.values);
             left = self.encode(step, rest);
         }

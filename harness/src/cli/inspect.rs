@@ -2,11 +2,15 @@
 
 use bitgauge_engine::checkpoint::{Config, Linear};
 use bitgauge_engine::kernels::Kernel;
+use clap::Args;
 use serde::Serialize;
 
 use super::output::Output;
+use super::selection;
 use crate::exit::{Exit, Failure};
+use crate::loading::{self, Loading};
 use crate::model_source::ModelSource;
+use crate::run::Measured;
 
 #[derive(Serialize)]
 struct LinearRow {
@@ -48,15 +52,31 @@ struct Document {
     kernels: Vec<KernelRow>,
     files: Vec<(String, u64)>,
     extra_tensors: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loading: Option<Loading>,
+}
+
+/// Arguments of `bitgauge inspect`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
+    model: String,
+    /// Load it too, and say how long that takes beside reading the files, and how much memory
+    #[arg(long)]
+    load: bool,
 }
 
 /// Describes a model.
 ///
 /// # Errors
-/// When the model can't be opened or the output can't be written.
-pub fn run(name: &str, output: Output) -> Result<Exit, Failure> {
-    let model = ModelSource::open(name)?;
-    let document = describe(&model);
+/// When the model can't be opened or loaded, or the output can't be written.
+pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
+    let model = ModelSource::open(&arguments.model)?;
+    let mut document = describe(&model);
+    if arguments.load {
+        let chosen = selection::choose(None, false, threads)?;
+        document.loading = Some(loading::measure(&model, &chosen)?);
+    }
     print(&document, output)?;
     output.document(&document)?;
     Ok(Exit::Held)
@@ -128,6 +148,7 @@ fn describe(model: &ModelSource) -> Document {
         kernels,
         files,
         extra_tensors,
+        loading: None,
     }
 }
 
@@ -175,5 +196,40 @@ fn print(d: &Document, output: Output) -> Result<(), Failure> {
             "ignored: tensor {tensor}, which no part of the decoder reads"
         ))?;
     }
+    if let Some(loading) = &d.loading {
+        print_loading(loading, output)?;
+    }
+    Ok(())
+}
+
+fn print_loading(l: &Loading, output: Output) -> Result<(), Failure> {
+    let seconds = |all: &[f64]| {
+        let each: Vec<String> = all.iter().map(|s| format!("{s:.2}")).collect();
+        each.join(", ")
+    };
+    let gb = |bytes: u64| bytes as f64 * 1e-9;
+    output.line("")?;
+    output.line(format!(
+        "reading {:.2} GB: {} s; loading right after: {} s; {:.1} times as long",
+        gb(l.file_bytes),
+        seconds(&l.read_s),
+        seconds(&l.load_s),
+        l.ratio
+    ))?;
+    let memory = format!(
+        "weights {:.3} GB and a position's keys and values {:.3} MB",
+        gb(l.weight_bytes),
+        l.cache_bytes as f64 * 1e-6
+    );
+    output.line(match (&l.peak_resident_bytes, &l.excess()) {
+        (Measured::Is(peak), Measured::Is(excess)) => format!(
+            "{memory}; at most {:.3} GB were held at once, {:.1} % more",
+            gb(*peak),
+            100.0 * excess
+        ),
+        (Measured::Unavailable(why), _) | (_, Measured::Unavailable(why)) => {
+            format!("{memory}; the most that was held at once is unavailable: {why}")
+        }
+    })?;
     Ok(())
 }

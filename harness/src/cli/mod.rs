@@ -61,10 +61,7 @@ enum Command {
     /// What this machine is, what of it is used and why no more, and what would make it steadier
     Diagnose(diagnose::Arguments),
     /// Describe a model: shapes, bits per weight, compression
-    Inspect {
-        /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
-        model: String,
-    },
+    Inspect(inspect::Arguments),
     /// Continue a prompt
     Generate(generate::Arguments),
     /// Compare two kernels, two workers or two command lines
@@ -115,7 +112,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Ladder(arguments) => ladder::run(arguments, threads, output),
         Command::Kernels => kernels::run(output),
         Command::Diagnose(arguments) => diagnose::run(arguments, cli.threads, threads, output),
-        Command::Inspect { model } => inspect::run(model, output),
+        Command::Inspect(arguments) => inspect::run(arguments, threads, output),
         Command::Generate(arguments) => generate::run(arguments, threads, output),
         Command::Compare(arguments) => {
             let asked = cli.threads.map(|_| threads);

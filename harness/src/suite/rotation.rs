@@ -145,7 +145,7 @@ mod tests {
         assert!(Arc::ptr_eq(&decode.case().copies, &prefill.case().copies));
         let weights = prefill.case().copies.iter();
         let places: std::collections::BTreeSet<_> =
-            weights.map(|m| std::ptr::from_ref(m)).collect();
+            weights.map(std::ptr::from_ref).collect();
         assert_eq!(places.len(), 3);
     }
 
