@@ -1,5 +1,7 @@
 //! One sequence being decoded: KV cache, scratch, and the path of a token through the model.
 
+use std::ops::Range;
+
 use crate::attention::{self, Attend, Batch, CacheFormat, Chunked, LayerCache};
 use crate::buffer::Buffer;
 use crate::checkpoint::{Norm, WeightScale};
@@ -516,12 +518,12 @@ impl Pass<'_> {
 
         let s = &mut *self.scratch;
         s.activated.resize(s.rows.len() / 2);
-        let rows = s.rows.chunks_exact(2 * ffn);
-        for (activated, row) in s.activated.chunks_exact_mut(ffn).zip(rows) {
-            let (gate, up) = row.split_at(ffn);
+        let rows = &s.rows;
+        each_token(self.scheduler, &mut s.activated, ffn, &|t, activated| {
+            let (gate, up) = rows[2 * t * ffn..][..2 * ffn].split_at(ffn);
             activated.copy_from_slice(gate);
             float::relu2(activated, up);
-        }
+        });
         self.observer.done(Part::Activation);
 
         self.norm(Norm::FfnSub, ffn);
@@ -541,12 +543,9 @@ impl Pass<'_> {
         };
         let eps = self.model.config().rms_norm_eps as f32;
         s.normed.resize(from.len());
-        for (x, y) in from
-            .chunks_exact(width)
-            .zip(s.normed.chunks_exact_mut(width))
-        {
-            ops::rms_norm(x, weight, eps, y);
-        }
+        each_token(self.scheduler, &mut s.normed, width, &|t, y| {
+            ops::rms_norm(&from[t * width..][..width], weight, eps, y);
+        });
         self.observer.done(Part::Norm);
     }
 
@@ -578,7 +577,16 @@ impl Pass<'_> {
         };
         projection.multiply(&s.input, self.scheduler, &mut s.factors, out);
         if tokens > 1 {
-            transpose(&s.product, &mut s.rows, tokens);
+            let work = Work {
+                out: &mut s.rows,
+                width: matrix.rows(),
+                grain: 1,
+                bytes: 2 * matrix.rows() * size_of::<f32>(),
+            };
+            let product = &s.product;
+            self.scheduler.run(work, &|range, out| {
+                transpose(product, tokens, range, out);
+            });
         }
         self.observer.done(Part::Product(group));
         Ok(())
@@ -627,12 +635,42 @@ impl Projection {
     }
 }
 
-/// `[N, T]` to `[T, N]`.
-fn transpose(from: &[f32], to: &mut [f32], tokens: usize) {
+/// Writes `width` numbers of each token, spread over the threads where there are several tokens.
+fn each_token(
+    scheduler: &dyn Scheduler,
+    out: &mut [f32],
+    width: usize,
+    token: &(dyn Fn(usize, &mut [f32]) + Sync),
+) {
+    if out.len() == width {
+        return token(0, out);
+    }
+    let work = Work {
+        out,
+        width,
+        grain: 1,
+        bytes: 2 * width * size_of::<f32>(),
+    };
+    scheduler.run(work, &|range, out| {
+        for (t, out) in range.zip(out.chunks_exact_mut(width)) {
+            token(t, out);
+        }
+    });
+}
+
+/// Tokens `range` of `from`, `[N, T]`, to `[t, N]`.
+///
+/// A few rows at a time: a token's numbers lie a power of two apart all too often, and one line of
+/// the cache for each of all tokens would not fit its sets.
+fn transpose(from: &[f32], tokens: usize, range: Range<usize>, out: &mut [f32]) {
+    const ROWS: usize = 16;
     let rows = from.len() / tokens;
-    for (n, row) in from.chunks_exact(tokens).enumerate() {
-        for (t, &value) in row.iter().enumerate() {
-            to[t * rows + n] = value;
+    for (block, from) in from.chunks(ROWS * tokens).enumerate() {
+        for (t, out) in range.clone().zip(out.chunks_exact_mut(rows)) {
+            let out = out[block * ROWS..].iter_mut();
+            for (out, from) in out.zip(from.chunks_exact(tokens)) {
+                *out = from[t];
+            }
         }
     }
 }

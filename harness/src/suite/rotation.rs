@@ -144,8 +144,7 @@ mod tests {
         assert_eq!(decode.case().next, 2);
         assert!(Arc::ptr_eq(&decode.case().copies, &prefill.case().copies));
         let weights = prefill.case().copies.iter();
-        let places: std::collections::BTreeSet<_> =
-            weights.map(std::ptr::from_ref).collect();
+        let places: std::collections::BTreeSet<_> = weights.map(std::ptr::from_ref).collect();
         assert_eq!(places.len(), 3);
     }
 
