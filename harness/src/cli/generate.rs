@@ -58,11 +58,21 @@ pub struct Arguments {
 
 /// What greedy tokens are chosen from.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Head {
+pub enum Head {
     /// A copy of the output head in a few bits a weight, and the rows that it leaves in question
     Quantized,
     /// All logits
     Exact,
+}
+
+impl Head {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quantized => "quantized",
+            Self::Exact => "exact",
+        }
+    }
 }
 
 /// What the quantised head read, a token on average.

@@ -12,7 +12,7 @@ pub mod usl;
 
 pub use baseline::{Checked, Held, NotChecked, Stored, StoredPoint, check};
 pub use phases::Phase;
-pub use team::{Rival, Team, thread_counts};
+pub use team::{Rival, Team, thread_counts, wrong_answers};
 
 use std::ops::ControlFlow;
 use std::time::Duration;
