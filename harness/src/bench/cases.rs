@@ -55,9 +55,8 @@ impl<'m> Reading<'m> {
         })
     }
 
-    /// Reads the prompt once to warm up, and its first tokens in both ways.
+    /// Reads its first tokens in both ways, and then the whole once, to warm up.
     pub fn judged(mut self) -> Result<Verified<Case<Self>>, Failure> {
-        self.attempt()?;
         let judged = &self.prompt[..self.prompt.len().min(JUDGED_PROMPT)];
         self.session.truncate(self.depth);
         let batched = Answer::from_f32(self.session.prefill(judged)?);
@@ -68,6 +67,7 @@ impl<'m> Reading<'m> {
         }
         let single = Answer::from_f32(&single);
         let what = format!("logits after a prompt of {}", judged.len());
+        self.attempt()?;
         check(self, &batched, &single, &what)
     }
 }
@@ -114,8 +114,8 @@ impl<'m> Greedy<'m> {
         Ok(())
     }
 
-    /// Generates a few tokens, which warms up too, and holds them against the largest logits of the
-    /// same text read at once.
+    /// Generates a few tokens and holds them against the largest logits of the same text read at
+    /// once; then generates them again, to warm up.
     pub fn judged(mut self) -> Result<Verified<Case<Self>>, Failure> {
         let length = self.length.min(JUDGED_TOKENS);
         let mut tokens = Vec::new();
@@ -128,6 +128,7 @@ impl<'m> Greedy<'m> {
         let answer = |tokens: &mut dyn Iterator<Item = i32>| Answer::Integers(tokens.collect());
         let got = answer(&mut tokens.iter().map(|t| *t as i32));
         let want = answer(&mut likeliest.iter().map(|t| *t as i32));
+        self.generate(length, drop)?;
         check(self, &got, &want, &format!("{length} greedy tokens"))
     }
 }
@@ -148,4 +149,78 @@ fn check<A>(
         exit: Exit::WrongAnswers,
         message: format!("{what}: {}", wrong.reason()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bitgauge_engine::kernels::Kernel;
+    use bitgauge_engine::model::Vocabulary;
+    use bitgauge_engine::synthetic;
+    use bitgauge_engine::threads::{Task, Work};
+
+    use super::*;
+
+    /// Loses all results of works whose items have this width: a product's items are as wide as its
+    /// batch.
+    struct Loses(usize);
+
+    impl Scheduler for Loses {
+        fn name(&self) -> &'static str {
+            "loses"
+        }
+
+        fn threads(&self) -> usize {
+            1
+        }
+
+        fn run(&self, work: Work<'_>, task: &Task<'_>) {
+            let items = work.items();
+            task(0..items, work.out);
+            if work.width == self.0 {
+                work.out.fill(0.0);
+            }
+        }
+    }
+
+    fn tiny() -> Model {
+        let source = synthetic::model(synthetic::shape("tiny").unwrap(), 1);
+        let vocabulary = Vocabulary::load(&source).unwrap().with_quantized_head();
+        Model::with_vocabulary(&source, &Kernel::best(), Arc::new(vocabulary)).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_is_timed_only_where_batches_give_what_single_tokens_give() {
+        let model = tiny();
+        let judged = |width, length| -> Result<(), Failure> {
+            Reading::new(&model, &Loses(width), 1, length)?
+                .judged()
+                .map(drop)
+        };
+        for length in [1, 7, BATCH, 2 * BATCH + 3] {
+            assert!(judged(0, length).is_ok(), "{length}");
+        }
+        let Err(failure) = judged(BATCH, BATCH) else {
+            panic!("a wrong batch was let through");
+        };
+        assert_eq!(failure.exit, Exit::WrongAnswers, "{failure}");
+    }
+
+    #[test]
+    fn tokens_are_timed_only_where_all_logits_say_the_same() {
+        let model = tiny();
+        let judged = |width, length| -> Result<(), Failure> {
+            Greedy::new(&model, &Loses(width), 1, length)?
+                .judged()
+                .map(drop)
+        };
+        for length in [1, 20] {
+            assert!(judged(0, length).is_ok(), "{length}");
+        }
+        let Err(failure) = judged(JUDGED_TOKENS, 20) else {
+            panic!("wrong tokens were let through");
+        };
+        assert_eq!(failure.exit, Exit::WrongAnswers, "{failure}");
+    }
 }

@@ -120,10 +120,10 @@ struct Figures {
     n_depth: usize,
     /// When the test began, as RFC 3339 in UTC.
     test_time: String,
-    /// Mean over the repetitions.
-    avg_ns: f64,
+    /// Mean over the repetitions, to the nanosecond.
+    avg_ns: u64,
     /// Sample standard deviation; unknown after one repetition, where llama-bench says 0.
-    stddev_ns: Option<f64>,
+    stddev_ns: Option<u64>,
     avg_ts: f64,
     stddev_ts: Option<f64>,
 }
@@ -160,8 +160,8 @@ impl Row {
             n_gen,
             n_depth: test.depth,
             test_time,
-            avg_ns: mean(&ns),
-            stddev_ns: deviation(&ns),
+            avg_ns: mean(&ns).round() as u64,
+            stddev_ns: deviation(&ns).map(|ns| ns.round() as u64),
             avg_ts: mean(&samples_ts),
             stddev_ts: deviation(&samples_ts),
         };
@@ -252,7 +252,11 @@ mod tests {
         let f = &row.figures;
         assert!((f.avg_ts - 17.0 / 3.0).abs() < 1e-12);
         assert!((f.stddev_ts.unwrap() - (49.0_f64 / 3.0).sqrt()).abs() < 1e-12);
-        assert!((f.stddev_ns.unwrap() - (13e18_f64 / 3.0).sqrt()).abs() < 1.0);
+        // 8/3 s, and the root of 13/3 s².
+        assert_eq!(
+            (f.avg_ns, f.stddev_ns),
+            (2_666_666_667, Some(2_081_665_999))
+        );
         assert_eq!((f.n_prompt, f.n_gen, f.n_depth), (0, 10, 3));
         let line = Format::Md.line(&test, &row, 1).unwrap();
         assert!(
