@@ -26,6 +26,9 @@ pub struct Verdicts {
     pub machine: String,
     /// When, as RFC 3339 in UTC.
     pub started: String,
+    /// Whose clock took the times.
+    #[serde(default, skip_serializing_if = "Times::are_taken")]
+    pub times: Times,
     /// Seed of every random order and placement.
     pub seed: u64,
     /// Fraction of speedup within which a case counts as unchanged: 0.02 is 2 %.
@@ -43,6 +46,24 @@ pub struct Verdicts {
     pub counters: Option<Measured<Vec<CaseCounters>>>,
     /// Exit status: the contract in [`crate::exit::Exit`].
     pub exit: u8,
+}
+
+/// Whose clock took the times of a comparison.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Times {
+    /// This program's, or that of a tool whose results were imported.
+    #[default]
+    #[serde(rename = "taken")]
+    Taken,
+    /// The compared programs' own, which is believed.
+    #[serde(rename = "as reported by the programs")]
+    Reported,
+}
+
+impl Times {
+    fn are_taken(&self) -> bool {
+        *self == Self::Taken
+    }
 }
 
 /// Counts of one case. They are evidence of why, and decide nothing.
@@ -158,6 +179,7 @@ mod tests {
             after: side(),
             machine: "machine".into(),
             started: "2026-01-01T00:00:00Z".into(),
+            times: Times::Taken,
             seed: 1,
             margin: 0.02,
             margin_from: "default".into(),

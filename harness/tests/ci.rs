@@ -1,5 +1,10 @@
-//! ci/gate.sh, with a `cargo` that ends as it is told: silence is not success.
+//! ci/gate.sh, with a `cargo` that ends as it is told: silence is not success; and ci/peers.sh, with
+//! a peer that reports what it is told.
 #![cfg(unix)]
+
+mod ci {
+    mod peers;
+}
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

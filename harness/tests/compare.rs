@@ -299,3 +299,70 @@ fn what_was_measured_before_a_signal_is_told() {
     assert_eq!(verdict(&document), "unclear");
     assert!(document["cases"][0]["blocks"].as_u64().unwrap() > 0);
 }
+
+/// A command line that takes `wait` seconds and reports `speed` token/s.
+fn reports(wait: &str, speed: &str) -> String {
+    let test = format!(r#"{{"n_prompt": 0, "n_gen": 8, "avg_ts": {speed}}}"#);
+    format!("sh -c 'sleep {wait}; echo '\\''[{test}]'\\'")
+}
+
+#[test]
+fn what_programs_report_counts_and_not_their_wall_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let (slow, fast) = (reports("0", "50"), reports("0.02", "100"));
+    let reported = ["--command", "--reported", "llama-bench"];
+    let (ended, document) = compare(&[&reported[..], &[&slow, &fast, "--out", out]].concat());
+    assert_eq!(
+        (ended.status, verdict(&document)),
+        (Some(0), "improved"),
+        "{ended:?}"
+    );
+    let case = &document["cases"][0];
+    for (name, want) in [("speedup", 2.0), ("before_ns", 2e7), ("after_ns", 1e7)] {
+        let got = case[name].as_f64().unwrap();
+        assert!((got / want - 1.0).abs() < 1e-9, "{name}: {case}");
+    }
+    assert_eq!(document["times"], "as reported by the programs");
+    for page in ["report.md", "index.html", "junit.xml"] {
+        let text = fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(text.contains("as reported by the programs"), "{page}");
+    }
+    assert!(ended.stderr.contains("as reported by the programs"));
+    let (_, document) = compare(&["--command", "true", "true", "--max-time", "0.1"]);
+    assert!(document.get("times").is_none(), "{document}");
+}
+
+#[test]
+fn a_program_that_reports_no_speed_is_not_checked_and_says_why() {
+    let good = reports("0", "50");
+    let two = r#"echo '[{"n_prompt":0,"n_gen":8,"avg_ts":1},{"n_prompt":8,"n_gen":0,"avg_ts":1}]'"#;
+    for (line, reason) in [
+        ("true", "wrote nothing"),
+        ("echo hello", "\"hello"),
+        ("echo '[{\"n_prompt\":0,\"n_gen\":8,\"avg_ts\":'", "stdout:"),
+        (two, "2 tests (tg8, pp8)"),
+        (&reports("0", "0"), "above zero"),
+        (&reports("0", "50").replace(": 8", ": 16"), "the same test"),
+        ("false", "failed with"),
+    ] {
+        let all = ["--command", "--reported", "llama-bench", &good, line];
+        let (ended, document) = compare(&all);
+        assert_eq!(ended.status, Some(2), "{line}: {ended:?}");
+        let why = document["not_checked"][0]["why"].as_str().unwrap();
+        assert!(why.contains(reason), "{line}: {why}");
+    }
+    for unfit in [
+        &["naive", "naive", "--reported", "llama-bench"][..],
+        &[
+            "--command",
+            "true",
+            "true",
+            "--same-output",
+            "--reported",
+            "llama-bench",
+        ],
+    ] {
+        refused(&mut bitgauge(["compare"].iter().chain(unfit)), "--reported");
+    }
+}

@@ -15,6 +15,7 @@ use super::verdict_table;
 use crate::calibration::{Margin, Route};
 use crate::compare::commands::{self, Settings};
 use crate::compare::functions::{self, Contest};
+use crate::compare::reported::Reporter;
 use crate::compare::workers::{self, Pairing, Source};
 use crate::compare::{CaseSamples, Outcome, Plan, Standing};
 use crate::counters;
@@ -23,7 +24,7 @@ use crate::export;
 use crate::machine::Machine;
 use crate::run::{Measured, rfc3339, write_atomically};
 use crate::suite::{Blueprint, CUT, CaseId, SHAPES};
-use crate::verdicts::{CaseCounters, SCHEMA, Side, Verdicts};
+use crate::verdicts::{CaseCounters, SCHEMA, Side, Times, Verdicts};
 use crate::worker::Launch;
 
 /// Arguments of `bitgauge compare`.
@@ -70,6 +71,16 @@ pub struct Arguments {
     /// Command lines: both must write the same bytes to stdout
     #[arg(long, requires = "command", conflicts_with = "allow_different_output")]
     same_output: bool,
+    /// Command lines: take not the wall time, but what each program reports of itself, and believe
+    /// it; loading doesn't count then
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        requires = "command",
+        conflicts_with = "same_output"
+    )]
+    reported: Option<Reporter>,
     #[command(flatten)]
     judging: Judging,
 }
@@ -112,7 +123,10 @@ pub fn run(arguments: &Arguments, threads: Option<usize>, output: Output) -> Res
     } else {
         by_function(arguments, threads, &plan)?
     };
-    let (verdicts, samples) = document(found, &plan, &margin, started);
+    let (mut verdicts, samples) = document(found, &plan, &margin, started);
+    if arguments.reported.is_some() {
+        verdicts.times = Times::Reported;
+    }
     finish(
         &verdicts,
         &samples,
@@ -148,6 +162,7 @@ pub fn document(
         after: found.after,
         machine: Machine::detect().class(),
         started,
+        times: Times::Taken,
         seed: plan.seed,
         margin: margin.fraction,
         margin_from: margin.from.clone(),
@@ -240,6 +255,7 @@ fn by_command(arguments: &Arguments, plan: &Plan) -> Found {
         timeout: arguments.judging.timeout,
         ignore_failure: arguments.ignore_failure,
         same_output: arguments.same_output,
+        reported: arguments.reported,
     };
     let (a, b) = (&arguments.a, &arguments.b);
     let outcome = watched("comparing command lines", plan.max_time, |watch| {

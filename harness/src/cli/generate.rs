@@ -74,7 +74,7 @@ struct CacheUse {
 
 /// What greedy tokens are chosen from.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Head {
+pub enum Head {
     /// A copy of the output head in a few bits a weight, and the rows that it leaves in question
     Quantized,
     /// All logits
@@ -87,6 +87,14 @@ impl Head {
         match Isa::highest() {
             Isa::Portable => Self::Exact,
             _ => Self::Quantized,
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quantized => "quantized",
+            Self::Exact => "exact",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod baseline;
+mod bench;
 mod calibrate;
 mod compare;
 mod diagnose;
@@ -64,6 +65,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Continue a prompt
     Generate(generate::Arguments),
+    /// Time reading prompts and generating tokens, as llama-bench does and under its names
+    Bench(bench::Arguments),
     /// Compare two kernels, two workers or two command lines
     Compare(compare::Arguments),
     /// Fail if the work tree is slower than another revision of itself, or than a stored baseline
@@ -114,6 +117,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Diagnose(arguments) => diagnose::run(arguments, cli.threads, threads, output),
         Command::Inspect(arguments) => inspect::run(arguments, threads, output),
         Command::Generate(arguments) => generate::run(arguments, threads, output),
+        Command::Bench(arguments) => bench::run(arguments, threads, output),
         Command::Compare(arguments) => {
             let asked = cli.threads.map(|_| threads);
             compare::run(arguments, asked, output)

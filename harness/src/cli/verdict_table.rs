@@ -1,6 +1,7 @@
 //! Verdicts as lines of text.
 
 use crate::exit::Failure;
+use crate::export;
 use crate::measure::Verdict;
 use crate::run::Measured;
 use crate::verdicts::{CaseVerdict, Verdicts};
@@ -53,6 +54,9 @@ pub fn write(verdicts: &Verdicts, output: Output) -> Result<(), Failure> {
                 }
             }
         }
+    }
+    if let Some(caveat) = export::caveat(verdicts) {
+        output.line(format!("Mind: {caveat}"))?;
     }
     output.line(summary(verdicts))
 }

@@ -1,11 +1,12 @@
-//! Two command lines, timed from start to end. Every run is a process of its own, so each A B B A
-//! block is a placement.
+//! Two command lines, timed from start to end or by what they report of themselves. Every run is a
+//! process of its own, so each A B B A block is a placement.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use super::reported::Reporter;
 use super::{Field, Open, Outcome, Plan, Watch};
 use crate::exit::Exit;
 use crate::measure::{Answer, Digest, Entrant, Failure, Pace, Timed, Tolerance, Trial, Verified};
@@ -24,6 +25,9 @@ pub struct Settings {
     pub ignore_failure: bool,
     /// Whether both sides must write the same bytes to stdout.
     pub same_output: bool,
+    /// How the time of a run is reported by the program; `None` where its wall time is taken. Not
+    /// beside `same_output`: times are never the same.
+    pub reported: Option<Reporter>,
 }
 
 /// One side.
@@ -31,8 +35,17 @@ struct CommandLine<'a> {
     words: Words,
     text: &'a str,
     settings: &'a Settings,
-    /// Digest of what it wrote in its last run, where that is compared.
-    output: Option<Digest>,
+    /// What it did in its last run, where that is compared.
+    done: Option<Done>,
+}
+
+/// What is known of a run, beside its time.
+#[derive(PartialEq)]
+enum Done {
+    /// It wrote this to stdout.
+    Output(Digest),
+    /// It says that it ran this test.
+    Test(String),
 }
 
 /// How a command line is started.
@@ -94,25 +107,34 @@ impl CommandLine<'_> {
                 false,
             )?;
         }
-        let (time, output) = run(
-            &self.words,
-            self.text,
-            self.settings,
-            self.settings.same_output,
-        )?;
-        if self.settings.same_output && self.output.is_some() && self.output != output {
-            return Err(Failure::new(format!(
-                "`{}` wrote other output than in its first run",
-                self.text
-            )));
+        let keep = self.settings.same_output || self.settings.reported.is_some();
+        let (wall, output) = run(&self.words, self.text, self.settings, keep)?;
+        let (time, done) = match (self.settings.reported, output) {
+            (_, None) => (wall, None),
+            (None, Some(output)) => (wall, Some(Done::Output(Digest::of_bytes(&output)))),
+            (Some(reporter), Some(output)) => {
+                let said = reporter
+                    .read(&output)
+                    .map_err(|what| Failure::new(format!("`{}` {what}", self.text)))?;
+                (said.token, Some(Done::Test(said.test)))
+            }
+        };
+        if self.done.is_some() && self.done != done {
+            let what = match self.settings.reported {
+                None => "wrote other output than in its first run",
+                Some(_) => "reports another test than in its first run",
+            };
+            return Err(Failure::new(format!("`{}` {what}", self.text)));
         }
-        self.output = output;
+        self.done = done;
         Ok(time)
     }
 
     fn answer(&self) -> Answer {
-        let same = Answer::Integers(vec![0]);
-        self.output.map_or(same, Digest::as_answer)
+        match &self.done {
+            Some(Done::Output(digest)) => digest.as_answer(),
+            Some(Done::Test(_)) | None => Answer::Integers(vec![0]),
+        }
     }
 }
 
@@ -122,7 +144,7 @@ fn run(
     text: &str,
     settings: &Settings,
     keep_output: bool,
-) -> Result<(Duration, Option<Digest>), Failure> {
+) -> Result<(Duration, Option<Vec<u8>>), Failure> {
     let fail = |what: String| Failure::new(format!("`{text}` {what}"));
     let output = match keep_output {
         true => {
@@ -161,18 +183,16 @@ fn run(
         }
         Ended::Exited(_) => {}
     }
-    let digest = output.map(|file| {
-        digest(file).map_err(|e| fail(format!("wrote output that can't be read: {e}")))
-    });
-    Ok((time, digest.transpose()?))
+    let bytes = output
+        .map(|file| bytes(file).map_err(|e| fail(format!("wrote output that can't be read: {e}"))));
+    Ok((time, bytes.transpose()?))
 }
 
-fn digest(mut file: File) -> std::io::Result<Digest> {
-    use std::io::Seek;
+fn bytes(mut file: File) -> std::io::Result<Vec<u8>> {
     file.rewind()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(Digest::of_bytes(&bytes))
+    Ok(bytes)
 }
 
 impl Timed for CommandLine<'_> {
@@ -227,7 +247,7 @@ fn sides<'a>(
             words: Words::new(text)?,
             text,
             settings,
-            output: None,
+            done: None,
         };
         // One run in any case, to see that it works at all.
         for _ in 0..settings.warmup.max(1) {
@@ -237,6 +257,15 @@ fn sides<'a>(
     };
     let before = side(before).map_err(could_not)?;
     let after = side(after).map_err(could_not)?;
+    if let (Some(Done::Test(b)), Some(Done::Test(a))) = (&before.done, &after.done)
+        && a != b
+    {
+        let why = format!(
+            "`{}` reports {b} and `{}` reports {a}; both must run the same test",
+            before.text, after.text
+        );
+        return Err((Exit::CouldNotRun, why));
+    }
     let (b, a) = (before.answer(), after.answer());
     let check = |side, got, want| {
         Verified::check(side, got, want, Tolerance::Exact).map_err(|_| {

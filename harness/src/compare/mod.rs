@@ -3,7 +3,7 @@
 
 pub mod commands;
 pub mod functions;
-
+pub mod reported;
 pub mod workers;
 
 use std::ops::ControlFlow;

@@ -302,3 +302,25 @@ impl Reference {
         }
     }
 }
+
+/// Where the largest is, the first of equals.
+pub fn largest(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_equal_logits_is_the_largest() {
+        assert_eq!(largest(&[-3.0, 2.0, 2.0, 1.0]), 1);
+        assert_eq!(largest(&[-0.0, 0.0]), 0);
+    }
+}

@@ -34,7 +34,7 @@ impl Plan<'_> {
     pub fn team(&self) -> Result<Team, Failure> {
         let team = Team::new(Box::new(Pool::new(self.threads)?), self.model, self.judge)?;
         Reference::products(self.model, self.source)?
-            .map_err(|wrong| wrong_answers(&self.kernels(), &wrong))?;
+            .map_err(|wrong| wrong_answers(&kernels(self.model), &wrong))?;
         Ok(team)
     }
 
@@ -44,21 +44,21 @@ impl Plan<'_> {
             name: self.name.clone(),
             layers_run: self.model.config().num_hidden_layers,
             layers_in_shape: self.layers_in_shape,
-            kernel: self.kernels(),
+            kernel: kernels(self.model),
             threads: self.threads,
         }
     }
+}
 
-    /// The names of its kernels.
-    fn kernels(&self) -> String {
-        let mut names: Vec<&str> = Vec::new();
-        for (_, _, kernel) in self.model.kernels() {
-            if !names.contains(&kernel.spec().name()) {
-                names.push(kernel.spec().name());
-            }
+/// The names of a model's kernels, as pages show them.
+pub fn kernels(model: &Model) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for (_, _, kernel) in model.kernels() {
+        if !names.contains(&kernel.spec().name()) {
+            names.push(kernel.spec().name());
         }
-        names.join(", ")
     }
+    names.join(", ")
 }
 
 /// Plans on a small synthetic model, for tests.

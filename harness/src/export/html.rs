@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::words::{self, change, interval, speedup, time};
-use super::{caveat, markdown, with};
+use super::{caveat, interleaved, markdown, with};
 use crate::measure::Verdict;
 use crate::report::ReportError;
 use crate::report::chart::Chart;
@@ -153,7 +153,7 @@ fn not_checked(v: &Verdicts) -> Markup {
 }
 
 fn table(v: &Verdicts, cases: &[&CaseVerdict]) -> Markup {
-    let interleaved = caveat(v).is_none();
+    let interleaved = interleaved(v);
     let figure = |head: &str, value: Option<f64>, text: String| {
         html! { td.r data-h=(head) data-v=[words::real(value)] { (text) } }
     };

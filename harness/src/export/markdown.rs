@@ -1,7 +1,7 @@
 //! `report.md`: what changed, how sure, and whether it is still right; to paste into a pull request.
 
 use super::words::{self, change, interval, speedup, time};
-use super::{caveat, with};
+use super::{caveat, interleaved, with};
 use crate::exit::Exit;
 use crate::measure::Verdict;
 use crate::report::markdown::{line, text};
@@ -93,7 +93,7 @@ pub fn sureness(v: &Verdicts) -> String {
 }
 
 fn table(v: &Verdicts, cases: &[&CaseVerdict]) -> String {
-    let interleaved = caveat(v).is_none();
+    let interleaved = interleaved(v);
     let mut out = String::from("| case | speedup | interval | change | before | after |");
     out += if interleaved { " blocks |\n" } else { "\n" };
     out += "| --- | ---: | --- | ---: | ---: | ---: |";

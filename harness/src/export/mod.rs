@@ -21,7 +21,7 @@ pub use markdown::report as markdown;
 pub use words::{figures, headline, quoted};
 
 use crate::measure::Verdict;
-use crate::verdicts::{CaseVerdict, Verdicts};
+use crate::verdicts::{CaseVerdict, Times, Verdicts};
 
 /// The cases with this verdict; the largest change comes first.
 pub(crate) fn with(v: &Verdicts, verdict: Verdict) -> Vec<&CaseVerdict> {
@@ -37,12 +37,24 @@ pub(crate) fn with(v: &Verdicts, verdict: Verdict) -> Vec<&CaseVerdict> {
 /// What a reader of these verdicts must know about how they came to be.
 ///
 /// Imported figures come from two runs of a foreign tool, one after the other, and no interval of
-/// theirs covers what the machine did in between.
+/// theirs covers what the machine did in between. Times that programs report are their own word.
 pub fn caveat(v: &Verdicts) -> Option<&'static str> {
-    (v.command.split_whitespace().next() == Some(IMPORT)).then_some(
-        "The two sides were measured apart and not interleaved: a drift of the machine between the \
-         two runs is not covered by the intervals.",
-    )
+    match (interleaved(v), v.times) {
+        (false, _) => Some(
+            "The two sides were measured apart and not interleaved: a drift of the machine between \
+             the two runs is not covered by the intervals.",
+        ),
+        (true, Times::Reported) => Some(
+            "Times are seconds a token, as reported by the programs: their word is believed, and \
+             what they leave out is not seen.",
+        ),
+        (true, Times::Taken) => None,
+    }
+}
+
+/// Whether the sides took turns, so that there are blocks to count.
+fn interleaved(v: &Verdicts) -> bool {
+    v.command.split_whitespace().next() != Some(IMPORT)
 }
 
 /// [`Verdicts::command`] of verdicts on imported figures begins so.

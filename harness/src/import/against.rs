@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::export::IMPORT;
 use crate::measure::Verdict;
 use crate::measure::stats::fixed_blocks_interval;
-use crate::verdicts::{CaseVerdict, NotChecked, SCHEMA, Side, Verdicts};
+use crate::verdicts::{CaseVerdict, NotChecked, SCHEMA, Side, Times, Verdicts};
 
 /// What decides.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -117,6 +117,7 @@ pub fn compare(before: &Imported, after: &Imported, rule: &Rule, about: About) -
         machine: about.machine,
         started: about.started,
         // Nothing here is drawn at random.
+        times: Times::Taken,
         seed: 0,
         margin: rule.margin,
         margin_from: "--margin".into(),

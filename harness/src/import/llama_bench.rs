@@ -49,25 +49,34 @@ fn is_header(line: &str) -> bool {
 }
 
 pub fn read(path: &Path) -> Result<(Vec<Figure>, Vec<LeftOut>), ImportError> {
-    let text = source::text(path)?;
-    let head = text.trim_start();
-    let tests = if head.starts_with('[') {
-        let objects: Vec<Value> =
-            serde_json::from_str(&text).map_err(|e| ImportError::json(path, &e))?;
-        let tests = objects.into_iter().enumerate();
-        tests
-            .map(|(i, o)| test(path, o, i + 1))
-            .collect::<Result<_, _>>()?
-    } else if head.starts_with('{') {
-        json_lines(path, &text)?
-    } else {
-        comma_separated(path, &text)?
-    };
+    let tests = tests(path, &source::text(path)?)?;
     let mut figures = Vec::new();
     for (test, name) in tests.iter().zip(names(path, &tests)?) {
         figures.push(figure(path, test, name)?);
     }
     Ok((figures, Vec::new()))
+}
+
+/// The figures of `text`, which errors call `origin`. Each case is called by what it does alone,
+/// such as `tg128`.
+pub fn tests_of(origin: &Path, text: &str) -> Result<Vec<Figure>, ImportError> {
+    let tests = tests(origin, text)?;
+    let figure = |test: &Test| figure(origin, test, kind(origin, test)?);
+    tests.iter().map(figure).collect()
+}
+
+fn tests(path: &Path, text: &str) -> Result<Vec<Test>, ImportError> {
+    let head = text.trim_start();
+    if head.starts_with('[') {
+        let objects: Vec<Value> =
+            serde_json::from_str(text).map_err(|e| ImportError::json(path, &e))?;
+        let tests = objects.into_iter().enumerate();
+        tests.map(|(i, o)| test(path, o, i + 1)).collect()
+    } else if head.starts_with('{') {
+        json_lines(path, text)
+    } else {
+        comma_separated(path, text)
+    }
 }
 
 fn json_lines(path: &Path, text: &str) -> Result<Vec<Test>, ImportError> {
@@ -182,7 +191,8 @@ fn names(path: &Path, tests: &[Test]) -> Result<Vec<String>, ImportError> {
     Ok(names)
 }
 
-fn name(path: &Path, test: &Test) -> Result<String, ImportError> {
+/// `pp512`, `tg128 @ d512`.
+fn kind(path: &Path, test: &Test) -> Result<String, ImportError> {
     let count = |key: &str| -> Result<u64, ImportError> {
         number(path, test, key).and_then(|text| {
             text.parse().map_err(|_| {
@@ -200,6 +210,10 @@ fn name(path: &Path, test: &Test) -> Result<String, ImportError> {
     if let Some(depth) = test.fields.get("n_depth").filter(|d| *d != "0") {
         kind += &format!(" @ d{depth}");
     }
+    Ok(kind)
+}
+
+fn name(path: &Path, test: &Test) -> Result<String, ImportError> {
     let setting = |key: &str| {
         test.fields
             .get(key)
@@ -210,7 +224,7 @@ fn name(path: &Path, test: &Test) -> Result<String, ImportError> {
         setting("model_type"),
         setting("backends"),
         setting("n_threads").map(|n| format!("t{n}")),
-        Some(kind),
+        Some(kind(path, test)?),
     ];
     Ok(words.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }

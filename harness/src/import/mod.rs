@@ -296,6 +296,25 @@ pub fn read(paths: &[PathBuf], from: Option<Tool>) -> Result<Imported, ImportErr
     Ok(imported)
 }
 
+/// Whether `text` is llama-bench's, by the words in it.
+pub fn is_llama_bench(text: &str) -> bool {
+    llama_bench::looks_like(text)
+}
+
+/// The tests in `text`, which a program wrote to stdout in one of llama-bench's forms. Each is called
+/// by what it does alone, such as `tg128`.
+///
+/// # Errors
+/// The text is not of its form, or a speed is not finite and above zero.
+pub fn llama_bench_tests(text: &str) -> Result<Vec<Figure>, ImportError> {
+    let origin = Path::new("stdout");
+    let tests = llama_bench::tests_of(origin, text)?;
+    match tests.iter().find_map(Figure::fault) {
+        Some(fault) => Err(ImportError::content(origin, fault)),
+        None => Ok(tests),
+    }
+}
+
 /// Tells a tool from what `path` holds.
 fn detect(path: &Path) -> Result<Tool, ImportError> {
     if source::is_folder(path)? {

@@ -7,7 +7,7 @@ use bitgauge_engine::model::Model;
 
 use crate::decoder::cases::{Attempt, CONTEXT, Case, Choice};
 use crate::decoder::clock::WatchedDecode;
-use crate::decoder::judge::Reference;
+use crate::decoder::judge::{Reference, largest};
 use crate::exit::{Exit, Failure};
 use crate::ladder::race::estimate;
 use crate::measure::{Answer, Tolerance, Verified};
@@ -87,17 +87,6 @@ fn judged<'m>(
     let case = Verified::check(Case(case), &got, &want, Tolerance::Exact)
         .map_err(|wrong| format!("greedy token: {}", wrong.reason()))?;
     Ok((case, effort))
-}
-
-/// Where the largest is, the first of equals.
-fn largest(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = i;
-        }
-    }
-    best
 }
 
 fn wrong_answers(what: &str, why: &str) -> Failure {
@@ -211,11 +200,5 @@ mod tests {
             panic!("a token of all logits was taken for a greedy one");
         };
         assert!(why.contains("without a quantised head"), "{why}");
-    }
-
-    #[test]
-    fn the_first_of_equal_logits_is_the_largest() {
-        assert_eq!(largest(&[-3.0, 2.0, 2.0, 1.0]), 1);
-        assert_eq!(largest(&[-0.0, 0.0]), 0);
     }
 }

@@ -27,8 +27,8 @@ impl<'a> Entrant<'a> {
     }
 }
 
-/// On its own, to plan a run with or to count what it does. A figure of its own the time is not:
-/// nothing runs beside it.
+/// On its own, to plan a run with, to count what it does, or to say what other tools say of a program
+/// alone (`bench`). A figure to compare the time is not: nothing runs beside it.
 impl Timed for Entrant<'_> {
     fn iterate(&mut self, iterations: u64) {
         self.case.iterate(iterations);

@@ -2,7 +2,7 @@
 
 use bitgauge::exit::Exit;
 use bitgauge::measure::Verdict;
-use bitgauge::verdicts::{CaseVerdict, NotChecked, SCHEMA, Side, Verdicts};
+use bitgauge::verdicts::{CaseVerdict, NotChecked, SCHEMA, Side, Times, Verdicts};
 
 /// Names with what each format gives a meaning, and what XML can't hold.
 pub const HOSTILE: [&str; 8] = [
@@ -49,6 +49,7 @@ fn document(cases: Vec<CaseVerdict>, not_checked: Vec<NotChecked>) -> Verdicts {
         },
         machine: "some-machine-2cpu".into(),
         started: "2026-01-02T03:04:05Z".into(),
+        times: Times::Taken,
         seed: 7,
         margin: 0.02,
         margin_from: "calibration".into(),
