@@ -38,16 +38,22 @@
 //!   It is narrower, and wrong if one looks at the data to decide when to stop.
 //! - [`binomial::Rate`] is the exact interval for a rate that was counted, such as that of false
 //!   alarms. [`criterion_rule`] is another tool's rule, kept for comparison.
+//!
+//! Series of whole runs, over days, are another matter: [`change_point`] and [`shift`].
 
 pub mod binomial;
+pub mod change_point;
 pub mod criterion_rule;
 pub mod median;
 pub mod sequential;
+pub mod shift;
 pub mod sign;
 #[cfg(test)]
 pub(super) mod simulation;
 
 pub use binomial::Rate;
+pub use change_point::{ChangePoint, change_points};
 pub use criterion_rule::CriterionRule;
 pub use median::{FixedInterval, Interval, MedianSequence, fixed_blocks_interval, range_interval};
 pub use sequential::{Evidence, Rules, RulesError, Sequential, Verdict};
+pub use shift::Shift;
