@@ -11,6 +11,7 @@ pub mod exit;
 pub mod export;
 pub mod fixtures;
 pub mod gate;
+pub mod history;
 pub mod import;
 pub mod ladder;
 pub mod limits;

@@ -5,6 +5,7 @@ mod calibrate;
 mod compare;
 mod gate;
 mod generate;
+mod history;
 mod import;
 mod inspect;
 mod judging;
@@ -79,6 +80,8 @@ enum Command {
     Selftest(selftest::Arguments),
     /// Save, show or check what this machine does, in ratios that can be held against later
     Baseline(baseline::Arguments),
+    /// Trends of many runs, and where each case changed
+    History(history::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Speed over threads, against claims, a law and a baseline
@@ -122,6 +125,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         }
         Command::Selftest(arguments) => selftest::run(arguments, output),
         Command::Baseline(arguments) => baseline::run(arguments, threads, output),
+        Command::History(arguments) => history::run(arguments, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),
