@@ -1,6 +1,7 @@
 //! The command line.
 
 mod baseline;
+mod bisect;
 mod calibrate;
 mod compare;
 mod gate;
@@ -68,6 +69,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Fail if the work tree is slower than another revision of itself, or than a stored baseline
     Gate(gate::Arguments),
+    /// Find the commit that made a case slower
+    Bisect(bisect::Arguments),
     /// Compare a program with itself: false alarms and bias floor of this machine
     Calibrate(calibrate::Arguments),
     /// Compute until the process that started this one is gone: a load for `calibrate`
@@ -118,6 +121,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             compare::run(arguments, asked, output)
         }
         Command::Gate(arguments) => gate::run(arguments, output),
+        Command::Bisect(arguments) => bisect::run(arguments, output),
         Command::Calibrate(arguments) => calibrate::run(arguments, threads, output),
         Command::Busy { parent } => {
             crate::calibration::busy(*parent);
