@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod bench;
+pub mod bisect;
 pub mod calibration;
 pub mod cli;
 pub mod compare;
@@ -14,6 +15,7 @@ pub mod export;
 pub mod fixtures;
 pub mod gate;
 pub mod generation;
+pub mod history;
 pub mod import;
 pub mod ladder;
 pub mod latency;

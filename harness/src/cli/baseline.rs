@@ -14,6 +14,7 @@ use crate::baseline::file::{Settings, StoredYardstick, may_write};
 use crate::baseline::measure::{Effort, Plan};
 use crate::baseline::{self, Baseline, Efficiencies, chosen, file::Ratio};
 use crate::exit::{Exit, Failure};
+use crate::history::Line;
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
 use crate::run::Measured;
@@ -58,6 +59,9 @@ struct Save {
     /// Seed of every random order and place [default: a fresh one, which is recorded]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Append the ratios to this file of runs too, for `bitgauge history`
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 }
 
 /// The folder of baselines.
@@ -119,6 +123,9 @@ impl Save {
             )));
         }
         may_write(&path, &class)?;
+        if let Some(history) = self.history.as_ref().filter(|path| path.exists()) {
+            crate::history::file::read(history)?;
+        }
         let seed = self.seed.unwrap_or_else(|| fresh_seed() >> 11);
         let revision = match summaries::revision() {
             Measured::Is(revision) => Some(revision),
@@ -160,6 +167,9 @@ impl Save {
         }
         baseline.write(&path)?;
         progress.finish();
+        if let Some(history) = &self.history {
+            super::history::append(history, &Line::from(&baseline), output)?;
+        }
         let saved = Saved {
             command: "baseline save",
             file: path.display().to_string(),

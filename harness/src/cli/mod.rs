@@ -2,11 +2,13 @@
 
 mod baseline;
 mod bench;
+mod bisect;
 mod calibrate;
 mod compare;
 mod diagnose;
 mod gate;
 mod generate;
+mod history;
 mod import;
 mod inspect;
 mod judging;
@@ -71,6 +73,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Fail if the work tree is slower than another revision of itself, or than a stored baseline
     Gate(gate::Arguments),
+    /// Find the commit that made a case slower
+    Bisect(bisect::Arguments),
     /// Compare a program with itself: false alarms and bias floor of this machine
     Calibrate(calibrate::Arguments),
     /// Compute until the process that started this one is gone: a load for `calibrate`
@@ -83,6 +87,8 @@ enum Command {
     Selftest(selftest::Arguments),
     /// Save, show or check what this machine does, in ratios that can be held against later
     Baseline(baseline::Arguments),
+    /// Trends of many runs, and where each case changed
+    History(history::Arguments),
     /// Serve this build's cases to a comparison: JSON lines on stdin and stdout
     Worker(worker::Arguments),
     /// Speed over threads, against claims, a law and a baseline
@@ -123,6 +129,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
             compare::run(arguments, asked, output)
         }
         Command::Gate(arguments) => gate::run(arguments, output),
+        Command::Bisect(arguments) => bisect::run(arguments, output),
         Command::Calibrate(arguments) => calibrate::run(arguments, threads, output),
         Command::Busy { parent } => {
             crate::calibration::busy(*parent);
@@ -130,6 +137,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         }
         Command::Selftest(arguments) => selftest::run(arguments, output),
         Command::Baseline(arguments) => baseline::run(arguments, threads, output),
+        Command::History(arguments) => history::run(arguments, output),
         Command::Worker(arguments) => worker::run(arguments, threads),
         Command::Scaling(arguments) => scaling::run(arguments, threads, output),
         Command::Import(arguments) => import::run(arguments, output),

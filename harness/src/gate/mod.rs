@@ -1,8 +1,8 @@
 //! The work tree against another revision of itself: both built here, in the same profile, and
 //! paired over the suite.
 
-mod build;
-mod tree;
+pub(crate) mod build;
+pub(crate) mod tree;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -97,7 +97,7 @@ impl Tree {
 }
 
 /// What Git writes, without the line end.
-fn git<S: AsRef<OsStr>>(
+pub(crate) fn git<S: AsRef<OsStr>>(
     folder: &Path,
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<String, Failure> {

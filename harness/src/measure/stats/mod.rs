@@ -39,18 +39,24 @@
 //! - [`binomial::Rate`] is the exact interval for a rate that was counted, such as that of false
 //!   alarms. [`quantile::percentile`] is a percentile of a sample between order statistics.
 //!   [`criterion_rule`] is another tool's rule, kept for comparison.
+//!
+//! Series of whole runs, over days, are another matter: [`change_point`] and [`shift`].
 
 pub mod binomial;
+pub mod change_point;
 pub mod criterion_rule;
 pub mod median;
 pub mod quantile;
 pub mod sequential;
+pub mod shift;
 pub mod sign;
 #[cfg(test)]
 pub(super) mod simulation;
 
 pub use binomial::Rate;
+pub use change_point::{ChangePoint, change_points};
 pub use criterion_rule::CriterionRule;
 pub use median::{FixedInterval, Interval, MedianSequence, fixed_blocks_interval, range_interval};
 pub use quantile::{Between, Percentile, percentile};
 pub use sequential::{Evidence, Rules, RulesError, Sequential, Verdict};
+pub use shift::Shift;

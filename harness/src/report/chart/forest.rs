@@ -212,7 +212,7 @@ fn four_digits(x: f64) -> String {
 }
 
 /// A name cut in its middle: cases differ at their ends.
-fn shortened(name: &str, width: f64) -> String {
+pub fn shortened(name: &str, width: f64) -> String {
     let whole = fit(name, f64::INFINITY, Type::Small);
     if fit(&whole, width, Type::Small) == whole {
         return whole;

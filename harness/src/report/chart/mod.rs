@@ -11,6 +11,7 @@ mod limits;
 mod palette;
 mod parts;
 mod picture;
+pub mod trend;
 mod worth;
 
 pub use curves::scaling;
