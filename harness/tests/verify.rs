@@ -41,6 +41,7 @@ fn everything_is_right() {
         .map(|check| check.id.split('/').next().unwrap())
         .collect();
     let expected = [
+        "cache",
         "dispatch",
         "golden",
         "greedy",

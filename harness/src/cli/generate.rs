@@ -217,8 +217,6 @@ impl Job<'_> {
             vocabulary = vocabulary.with_quantized_head();
         }
         let model = Model::with_vocabulary(source.source(), &chosen, Arc::new(vocabulary))?;
-        eprintln!("{}", selection::told(&model, &chosen));
-        selection::warn_of_fallbacks(&model);
         let capacity = prompt
             .len()
             .saturating_add(arguments.max_tokens)
@@ -234,6 +232,8 @@ impl Job<'_> {
         };
 
         let mut next = sampler.next(session.prefill(prompt)?)?;
+        eprintln!("{}", selection::told(&model, &chosen));
+        selection::warn_of_fallbacks(&model);
         let (mut tokens, mut said) = (Vec::new(), String::new());
         let mut efforts = Vec::new();
         let mut follow = |token| -> Result<Token, Error> {
