@@ -21,7 +21,7 @@ use bitgauge::verdicts::Verdicts;
 use report::artificial::{bare_run, full_run};
 use serde::Deserialize;
 
-const CHECKS: &str = include_str!("browser/checks.js");
+const CHECKS: &str = include_str!("data/page_checks.js");
 
 /// Before anything else of the page: what would stand in the console.
 const LISTEN: &str = "<script>window.faults = [];\
@@ -42,7 +42,7 @@ const VIEWS: [(&str, u32, &str, bool); 5] = [
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What `checks.js` says.
+/// What `page_checks.js` says.
 #[derive(Debug, Deserialize)]
 struct Seen {
     views: usize,
