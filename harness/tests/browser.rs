@@ -78,7 +78,11 @@ fn browse(browser: &Path, folder: &Path, page: &str, arguments: &[String]) -> St
     let mut command = Command::new(browser);
     command
         .args(["--headless", "--no-sandbox", "--disable-gpu"])
-        .args(["--disable-background-networking", "--no-first-run", "--hide-scrollbars"])
+        .args([
+            "--disable-background-networking",
+            "--no-first-run",
+            "--hide-scrollbars",
+        ])
         .arg(format!("--user-data-dir={}", folder.join("user").display()))
         .args(arguments)
         .arg(format!("file://{}", folder.join(page).display()))
@@ -107,7 +111,11 @@ fn views(page: &str) -> String {
     let frames: String = VIEWS
         .iter()
         .map(|(name, width, theme, scripted)| {
-            let sandbox = if *scripted { "" } else { " sandbox=\"allow-same-origin\"" };
+            let sandbox = if *scripted {
+                ""
+            } else {
+                " sandbox=\"allow-same-origin\""
+            };
             format!(
                 "<iframe id=\"{name}\" width=\"{width}\" height=\"900\"{sandbox} \
                  style=\"border:0;color-scheme:{theme}\" srcdoc=\"{}\"></iframe>\n",
