@@ -30,8 +30,9 @@ const named = (element) => {
 function overflow(page, view, report) {
   const root = page.scrollingElement;
   if (root.scrollWidth <= view.innerWidth) return;
+  const scrolls = (e) => e !== page.body && (view.getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
   const out = [...page.body.querySelectorAll("*")].filter(
-    (e) => !e.parentElement.closest(".scroll, svg") && e.getBoundingClientRect().right > view.innerWidth + 0.5,
+    (e) => e.getBoundingClientRect().right > view.innerWidth + 0.5 && !scrolls(e.parentElement),
   );
   report(`${root.scrollWidth} px wide in a window of ${view.innerWidth}: ${out.slice(-3).map(named).join(", ")}`);
 }
