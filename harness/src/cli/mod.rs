@@ -32,7 +32,7 @@ mod zoo;
 use std::process::ExitCode;
 
 use bitgauge_engine::isa;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use output::Output;
 
 use crate::exit::{Exit, Failure};
@@ -99,6 +99,11 @@ enum Command {
     Tune(tune::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
+}
+
+/// What a command line may say.
+pub fn grammar() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line of this process.

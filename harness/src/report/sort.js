@@ -6,6 +6,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.append(...head.childNodes);
     head.append(button);
+    // Browsers leave a header where it is if they show its edge.
+    button.addEventListener("focus", () => button.scrollIntoView({ block: "nearest", inline: "nearest" }));
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((h) => h.removeAttribute("aria-sort"));
