@@ -1,5 +1,6 @@
 //! `VALIDATION.md`: the sign-off sheet. No box is ticked by hand.
 
+mod agreement;
 mod tokens;
 
 use super::finding::{self, Judged, Mark};
@@ -108,6 +109,7 @@ fn simd(run: &Run) -> Vec<Line> {
         |s| (s.fallbacks == 0, fallbacks(s)),
     ));
     lines.push(judged(run));
+    lines.extend(agreement::lines(run));
     lines.push(reach(run));
     lines.push(parts(run));
     lines
