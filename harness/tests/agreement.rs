@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use bitgauge::agreement::{checks, measure, of_kernels};
-use bitgauge::defects::FLOAT_SUM;
+use bitgauge::defects::ONE_VALUE;
 use bitgauge::fixtures::golden::Golden;
-use bitgauge::run::Measured;
+use bitgauge::run::{Agreement, Measured};
 use bitgauge::verify::{self, Status};
 use bitgauge_engine::kernels::{Kernel, available};
 
@@ -71,22 +71,48 @@ fn every_kernel_agrees_and_the_error_begins_at_float32_rounding() {
     );
 }
 
-/// Sums in float32 are off by a few in a million: no text need show it, the streams do.
+/// The wrong kernel comes first, in the place of `naive`, so that the fast one reads the long text.
 #[test]
-fn a_kernel_that_is_off_by_little_is_not_like_naive() {
-    let kernels = [
-        Kernel::by_name("naive").unwrap(),
-        Kernel::new(&FLOAT_SUM).unwrap(),
-    ];
+fn kernels_that_disagree_turn_it_red() {
+    let kernels = [Kernel::new(&ONE_VALUE).unwrap(), Kernel::best()];
     let found = of_kernels(&trained(), &kernels).unwrap();
-    assert!(found.scans[0].unlike_naive > 0, "{:?}", found.scans);
     let failed: Vec<_> = checks(&found)
         .into_iter()
         .filter(|c| c.status == Status::Fail)
+        .map(|c| c.id)
         .collect();
+    for id in [
+        "agreement/texts/as-naive",
+        "agreement/texts/strict-prefix",
+        "agreement/residual-streams/as-naive",
+        "agreement/logits/as-naive",
+    ] {
+        assert!(failed.iter().any(|f| f == id), "{id}: {failed:?}");
+    }
+    let Measured::Is(depth) = found.depth else {
+        panic!()
+    };
     assert!(
-        failed
-            .iter()
-            .any(|c| c.id == "agreement/residual-streams/as-naive")
+        depth[0].median < 6e-6,
+        "the last kernel is right: {depth:?}"
     );
+}
+
+#[test]
+fn a_number_that_is_none_and_another_likelihood_turn_it_red() {
+    let mut found = of_kernels(&trained(), &[Kernel::best()]).unwrap();
+    let red = |found: &Agreement, id: &str| {
+        let checks = checks(found);
+        let check = checks.iter().find(|c| c.id == id);
+        check.unwrap_or_else(|| panic!("{id}")).status == Status::Fail
+    };
+    let finite = "agreement/logits/finite";
+    assert!(!red(&found, finite) && !red(&found, "agreement/bits-a-byte"));
+    found.scans[1].not_finite = 1;
+    assert!(red(&found, finite));
+    let Measured::Is(likelihood) = &mut found.likelihood else {
+        panic!()
+    };
+    likelihood.bits_a_byte -= 2.0 * likelihood.tolerance;
+    assert!(red(&found, "agreement/bits-a-byte"));
 }

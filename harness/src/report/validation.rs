@@ -67,7 +67,6 @@ pub fn sheet(run: &Run) -> String {
         ("SIMD", simd(run)),
         ("T-MAC", tmac(run)),
         ("Threads", threads(run)),
-        ("Tokens", tokens::lines(run)),
         ("Final", last(run)),
     ];
     let all = || groups.iter().flat_map(|(_, lines)| lines);
@@ -303,6 +302,7 @@ fn last(run: &Run) -> Vec<Line> {
         "Every check of an answer passed",
         passed,
     )];
+    lines.extend(tokens::lines(run));
     match &run.ladder {
         Measured::Unavailable(why) => lines.push(Line::unknown("Targets of the whole set", why)),
         Measured::Is(ladder) => {
