@@ -160,6 +160,11 @@ fn section<const N: usize>(title: &str, shown: [Measured<Table>; N]) -> String {
 }
 
 fn absent(why: &str) -> String {
+    // A section that was never begun has only the reason that stands for none.
+    let why = match Measured::<()>::default().why() == Some(why) {
+        true => "its suite leaves this out, or the build that measured had none of it",
+        false => why,
+    };
     format!("not measured in this run: {why}")
 }
 
