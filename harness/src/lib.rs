@@ -1,5 +1,6 @@
 //! bitgauge: did this change make it faster, by how much, and is the answer still right?
 
+pub mod agreement;
 pub mod baseline;
 pub mod bench;
 pub mod bisect;

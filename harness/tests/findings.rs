@@ -276,7 +276,7 @@ fn what_an_earlier_rendering_left_goes_and_what_others_put_there_stays() {
     fs::write(dir.path().join("csv/notes.csv"), "mine").unwrap();
     put(&bare_run());
     assert_eq!(there("charts"), ["mine.svg"]);
-    assert_eq!(there("csv"), ["notes.csv"]);
+    assert_eq!(there("csv"), ["notes.csv", "reported.csv"]);
 }
 
 #[test]

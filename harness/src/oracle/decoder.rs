@@ -98,8 +98,26 @@ impl<'m> Decoder<'m> {
         token: u32,
         observer: &mut dyn FnMut(Tap<'_>),
     ) -> Result<Vec<f64>, OracleError> {
-        let x = self.forward(token, observer)?;
+        let x = self.forward(token, observer, &mut |_| {})?;
         Ok(self.logits(&x))
+    }
+
+    /// As [`step`](Self::step), with the residual stream after each layer,
+    /// `[L][H]`, scaled to a root mean square of one as RMSNorm does.
+    ///
+    /// # Errors
+    /// As `step`.
+    pub fn step_with_streams(
+        &mut self,
+        token: u32,
+    ) -> Result<(Vec<Vec<f64>>, Vec<f64>), OracleError> {
+        let shape = self.model.shape();
+        let (ones, eps) = (vec![1.0; shape.hidden], shape.rms_norm_eps);
+        let mut streams = Vec::new();
+        let x = self.forward(token, &mut |_| {}, &mut |x| {
+            streams.push(ops::rmsnorm(x, &ones, eps));
+        })?;
+        Ok((streams, self.logits(&x)))
     }
 
     /// Takes one token without asking for logits, which saves the head.
@@ -107,7 +125,7 @@ impl<'m> Decoder<'m> {
     /// # Errors
     /// As [`step`](Self::step).
     pub fn push(&mut self, token: u32) -> Result<(), OracleError> {
-        self.forward(token, &mut |_| {}).map(drop)
+        self.forward(token, &mut |_| {}, &mut |_| {}).map(drop)
     }
 
     /// Takes `prompt`, then chooses the likeliest token `steps` times. An
@@ -142,6 +160,7 @@ impl<'m> Decoder<'m> {
         &mut self,
         token: u32,
         observer: &mut dyn FnMut(Tap<'_>),
+        after_layer: &mut dyn FnMut(&[f64]),
     ) -> Result<Vec<f64>, OracleError> {
         let shape = self.model.shape();
         if token as usize >= shape.vocabulary {
@@ -168,6 +187,7 @@ impl<'m> Decoder<'m> {
             add(&mut x, &y);
             let y = self.feed_forward_block(&mut bench, &x)?;
             add(&mut x, &y);
+            after_layer(&x);
         }
         self.position += 1;
         Ok(x)

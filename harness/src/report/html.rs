@@ -95,6 +95,9 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         h2 { "Claims" }
         (section(&run.ladder, |l| vec![Shown::cards(tables::claims(l))]))
 
+        h2 { "The reports' numbers" }
+        (panel(&Shown::cards(tables::reported(run))))
+
         h2 { "The ladder, one fix at a time" }
         (figures(&["before_after", "cumulative", "isolated"])?)
         (section(&run.ladder, |l| vec![
@@ -138,6 +141,13 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         @if let Some(why) = run.generation.get().and_then(|g| g.gain.why()) { (missing(why)) }
 
         h2 { "Are the answers right" }
+        (figures(&["depth"])?)
+        (section(&run.agreement, |a| {
+            let mut shown = vec![Shown::cards(tables::agreement(a)), Shown::plain(tables::texts(a))];
+            shown.extend(a.likelihood.get().map(|l| Shown::plain(tables::likelihood(l)).wide()));
+            shown.extend(a.depth.get().map(|d| Shown::plain(tables::depth(d))));
+            shown
+        }))
         (section(&run.checks, |c| {
             let notable = tables::checks(c, |s| s != CheckStatus::Pass);
             let passed = tables::checks(c, |s| s == CheckStatus::Pass);

@@ -4,7 +4,9 @@ use super::finding::Mark;
 use super::table::Cell;
 use super::wording::{NBSP, number, or_why, plural, significant, sureness, times, unavailable};
 use crate::measure::stats::Percentile;
-use crate::run::{CacheGain, Estimate, Generation, Latency, TokenTimes, Verdict};
+use crate::run::{
+    CacheGain, Estimate, Generation, Latency, Measured, Run, TimedModel, TokenTimes, Verdict,
+};
 
 /// How a verdict is ticked.
 pub fn mark_of(verdict: &Verdict) -> Mark {
@@ -85,6 +87,34 @@ pub fn percentiles(times: &TokenTimes) -> String {
         number(times.max_ms)
     );
     each.chain([all]).collect::<Vec<_>>().join(", ")
+}
+
+/// What a reader looks for first: the slow tokens, the first one, the gain of the cache.
+pub fn key_figures(run: &Run) -> Vec<String> {
+    let cut = |model: &TimedModel| model.cut().map_or_else(String::new, |c| format!(" on {c}"));
+    let mut out = Vec::new();
+    if let Measured::Is(l) = &run.latency
+        && let Some(p) = l.choices.first().and_then(|c| c.percentile(99))
+    {
+        let on = cut(&l.model);
+        out.push(format!(
+            "99{NBSP}% of tokens within {}{NBSP}ms{on}",
+            number(p.value)
+        ));
+    }
+    if let Measured::Is(g) = &run.generation {
+        let on = cut(&g.model);
+        if let Measured::Is(first) = &g.first_token_ms {
+            let ms = number(first.value);
+            out.push(format!(
+                "first token of a generation after {ms}{NBSP}ms{on}"
+            ));
+        }
+        if let Measured::Is(gain) = &g.gain {
+            out.push(format!("KV cache {}{on}", times(gain.speedup.value)));
+        }
+    }
+    out
 }
 
 /// Single tokens in a line, with how it went: the targets decide.

@@ -3,6 +3,7 @@
 //! Rendering has no clock, no locale, no map with random order, no system font and no libm: the
 //! same `run.json` gives the same bytes on every machine.
 
+mod agreement;
 pub(crate) mod chart;
 mod finding;
 pub(crate) mod html;
@@ -10,6 +11,8 @@ mod latency;
 mod limit;
 pub(crate) mod markdown;
 mod pages;
+mod records;
+mod reported;
 mod summary;
 pub(crate) mod table;
 mod tables;
@@ -130,6 +133,14 @@ pub fn documents(run: &Run) -> Result<Vec<Document>, ReportError> {
     add(
         "PERFORMANCE_FIX_LOG.md".into(),
         pages::fix_log(run).into_bytes(),
+    );
+    add(
+        "PERFORMANCE.md".into(),
+        records::performance(run).into_bytes(),
+    );
+    add(
+        "RELEASE_NOTES.md".into(),
+        records::release_notes(run).into_bytes(),
     );
     add("VALIDATION.md".into(), validation::sheet(run).into_bytes());
     for table in &tables {

@@ -1,5 +1,6 @@
 //! `report.md`, to be pasted into a pull request, and the fix log.
 
+use super::agreement;
 use super::finding::{Finding, no_time};
 use super::latency;
 use super::markdown::{line, text as md};
@@ -37,6 +38,12 @@ pub fn report(run: &Run) -> String {
     ] {
         if let Measured::Is((mark, line)) = line {
             out += &format!("- **{what}** {} {}\n", mark.sign(), md(&line));
+        }
+    }
+    if let Measured::Is(agreement) = &run.agreement {
+        for line in agreement::lines(agreement) {
+            let words = md(&line.words);
+            out += &format!("- **{}** {} {words}\n", line.what, line.mark.sign());
         }
     }
     if let Measured::Is(ladder) = &run.ladder {

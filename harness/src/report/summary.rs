@@ -1,7 +1,7 @@
 //! The five answers that a reader wants first.
 
 use super::finding::{self, Mark};
-use super::latency::percentiles;
+use super::latency::{self, percentiles};
 use super::limit::{self, Reach};
 use super::wording::{
     self, NBSP, bytes, count, number, or_why, percent, plural, times, unavailable,
@@ -130,6 +130,9 @@ fn fast(run: &Run) -> Answer {
             times(e.value / bottom.token_s.value),
             number(bottom.token_s.value)
         );
+    }
+    for figure in latency::key_figures(run) {
+        detail += &format!("; {figure}");
     }
     let on = cut(run).map_or_else(String::new, |cut| format!(" on {cut}"));
     Answer {

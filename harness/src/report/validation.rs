@@ -1,5 +1,6 @@
 //! `VALIDATION.md`: the sign-off sheet. No box is ticked by hand.
 
+mod agreement;
 mod tokens;
 
 use super::finding::{self, Judged, Mark};
@@ -66,7 +67,6 @@ pub fn sheet(run: &Run) -> String {
         ("SIMD", simd(run)),
         ("T-MAC", tmac(run)),
         ("Threads", threads(run)),
-        ("Tokens", tokens::lines(run)),
         ("Final", last(run)),
     ];
     let all = || groups.iter().flat_map(|(_, lines)| lines);
@@ -108,6 +108,7 @@ fn simd(run: &Run) -> Vec<Line> {
         |s| (s.fallbacks == 0, fallbacks(s)),
     ));
     lines.push(judged(run));
+    lines.extend(agreement::lines(run));
     lines.push(reach(run));
     lines.push(parts(run));
     lines
@@ -301,6 +302,7 @@ fn last(run: &Run) -> Vec<Line> {
         "Every check of an answer passed",
         passed,
     )];
+    lines.extend(tokens::lines(run));
     match &run.ladder {
         Measured::Unavailable(why) => lines.push(Line::unknown("Targets of the whole set", why)),
         Measured::Is(ladder) => {

@@ -7,6 +7,7 @@
 //! never a zero. And a step that gives wrong answers has an error figure and *no* time: see
 //! [`Comparison`].
 
+mod agreement;
 mod correctness;
 mod error;
 mod finding;
@@ -18,6 +19,7 @@ mod measured;
 mod profile;
 mod store;
 
+pub use agreement::{Agreement, DepthError, KernelTexts, Likelihood, Scan};
 pub use correctness::{Check, CheckStatus, Checks, Defect, DefectError, DefectOutcome};
 pub use error::RunError;
 pub use finding::{Decision, ErrorBound, Setting, StepFinding};
@@ -81,6 +83,9 @@ pub struct Run {
     /// Every comparison of an answer with the oracle or a golden file.
     #[serde(default)]
     pub checks: Measured<Checks>,
+    /// What the trained model answers by every kernel, held against the oracle.
+    #[serde(default)]
+    pub agreement: Measured<Agreement>,
     /// Re-enacted defects, and what caught each.
     #[serde(default)]
     pub defects: Measured<Vec<Defect>>,
@@ -133,6 +138,7 @@ impl Run {
             model: Measured::default(),
             yardsticks: Measured::default(),
             checks: Measured::default(),
+            agreement: Measured::default(),
             defects: Measured::default(),
             ladder: Measured::default(),
             scaling: Measured::default(),

@@ -1,9 +1,9 @@
 //! Reading and writing run folders.
 
 use super::{
-    Checks, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary, Measured, ModelSummary,
-    Product, Profile, Run, RunError, SCHEMA, ScalingPoint, Selection, Settings, Totals, WholeToken,
-    Yardsticks,
+    Agreement, Checks, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary, Measured,
+    ModelSummary, Product, Profile, Run, RunError, SCHEMA, ScalingPoint, Selection, Settings,
+    Totals, WholeToken, Yardsticks,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -24,6 +24,7 @@ pub enum Section {
     Model(Measured<ModelSummary>),
     Yardsticks(Measured<Yardsticks>),
     Checks(Measured<Checks>),
+    Agreement(Measured<Agreement>),
     Defects(Measured<Vec<Defect>>),
     Ladder(Measured<Ladder>),
     Scaling(Measured<Vec<ScalingPoint>>),
@@ -46,6 +47,7 @@ pub enum SectionName {
     Model,
     Yardsticks,
     Checks,
+    Agreement,
     Defects,
     Ladder,
     Scaling,
@@ -67,6 +69,7 @@ impl Section {
             Self::Model(_) => SectionName::Model,
             Self::Yardsticks(_) => SectionName::Yardsticks,
             Self::Checks(_) => SectionName::Checks,
+            Self::Agreement(_) => SectionName::Agreement,
             Self::Defects(_) => SectionName::Defects,
             Self::Ladder(_) => SectionName::Ladder,
             Self::Scaling(_) => SectionName::Scaling,
@@ -87,6 +90,7 @@ impl Section {
             Self::Model(s) => run.model = s,
             Self::Yardsticks(s) => run.yardsticks = s,
             Self::Checks(s) => run.checks = s,
+            Self::Agreement(s) => run.agreement = s,
             Self::Defects(s) => run.defects = s,
             Self::Ladder(s) => run.ladder = s,
             Self::Scaling(s) => run.scaling = s,

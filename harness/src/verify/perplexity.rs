@@ -159,6 +159,37 @@ impl<'g> Text<'g> {
     }
 }
 
+/// One window of a text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Tokens predicted.
+    pub predicted: usize,
+    /// Negative log-likelihood in nats.
+    pub nats: f64,
+}
+
+/// Reads every window of `text`, whose bytes are its tokens, with a cache in float32.
+///
+/// # Errors
+/// An unknown protocol; a text that the model can't read; a logit that is no number.
+pub fn windows(
+    model: &Model,
+    golden: &PerplexityGolden,
+    text: &[u8],
+) -> Result<Vec<Window>, String> {
+    let protocol = Protocol::parse(&golden.protocol).ok_or("an unknown protocol")?;
+    let tokens: Vec<u32> = text.iter().map(|&byte| u32::from(byte)).collect();
+    cut(protocol, &tokens)
+        .par_iter()
+        .map(|window| {
+            Ok(Window {
+                predicted: window.len() - 1,
+                nats: window_nll(model, CacheFormat::F32, window)?,
+            })
+        })
+        .collect()
+}
+
 fn cut(protocol: Protocol, tokens: &[u32]) -> Vec<&[u32]> {
     let windows = Windows {
         length: protocol.window,

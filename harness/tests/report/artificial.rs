@@ -1,5 +1,7 @@
 //! A run whose every figure is made up, on a machine that does not exist.
 
+mod agreement;
+
 use bitgauge::measure::stats::{Between, Percentile};
 use bitgauge::run::{
     Block, CacheGain, Check, CheckStatus, Checks, Claim, Comparison, ContextGain, Defect,
@@ -675,6 +677,7 @@ pub fn full_run() -> Run {
         naive: vec![yard("any", 1, 2.22)],
     });
     run.checks = Measured::Is(checks());
+    run.agreement = Measured::Is(agreement::agreement());
     run.defects = Measured::Is(defects());
     let mut ladder = ladder();
     annotate(&mut ladder);

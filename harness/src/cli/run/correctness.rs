@@ -2,6 +2,7 @@
 
 use super::super::{summaries, zoo};
 use super::measuring::Measuring;
+use crate::agreement;
 use crate::exit::Failure;
 use crate::run::{Checks, Measured, Section, SectionName};
 use crate::verify::{self, Options};
@@ -16,7 +17,16 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
             .stage("correctness: every kernel and the decoder", 0);
         let progress = m.progress;
         let done = verify::run(&Options::default(), &mut |check| progress.detail(&check.id))?;
-        let list = done.checks.iter().map(summaries::check).collect();
+        m.progress.stage("correctness: texts, numbers, depth", 0);
+        let agreement = agreement::measure(&m.trained)?;
+        let more = agreement::checks(&agreement);
+        m.record(Section::Agreement(Measured::Is(agreement)))?;
+        let list = done
+            .checks
+            .iter()
+            .chain(&more)
+            .map(summaries::check)
+            .collect();
         m.record(Section::Checks(Measured::Is(Checks { list })))?;
     }
     if !m.has(SectionName::Defects) {

@@ -5,6 +5,7 @@ mod bars;
 pub mod beside;
 mod cache;
 mod curves;
+mod depth;
 pub mod forest;
 mod latency;
 mod limits;
@@ -52,7 +53,7 @@ impl Chart {
 }
 
 /// Names of all charts that this build can draw.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "before_after",
     "cumulative",
     "isolated",
@@ -61,6 +62,7 @@ pub const NAMES: [&str; 8] = [
     "scaling",
     "latency",
     "cache",
+    "depth",
 ];
 
 /// Every chart that the run has data for, in the order of the page.
@@ -83,6 +85,10 @@ pub fn all(run: &Run) -> Vec<Chart> {
         run.scaling.get().and_then(|s| curves::scaling(s)),
         run.latency.get().and_then(latency::latency),
         run.generation.get().and_then(cache::cache),
+        run.agreement
+            .get()
+            .and_then(|a| a.depth.get())
+            .and_then(|d| depth::depth(d)),
     ]
     .into_iter()
     .flatten()

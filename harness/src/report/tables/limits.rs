@@ -1,10 +1,11 @@
 //! Tables of speed against the machine: parts of a token, products, limits, threads.
 
+use super::super::reported::claim_verdict;
 use super::super::table::Kind::{Estimate, Number, Text};
 use super::super::table::{Cell, Table};
 use super::utilisation;
 use crate::run::{
-    Origin, Product, Profile, Scaled, ScalingPoint, WholeToken, Yardstick, Yardsticks,
+    Measured, Origin, Product, Profile, Scaled, ScalingPoint, WholeToken, Yardstick, Yardsticks,
 };
 
 /// A token's time by part.
@@ -148,6 +149,7 @@ pub fn scaling(points: &[ScalingPoint]) -> Table {
             ("speedup", "Speedup, ×", Estimate),
             ("efficiency_percent", "Efficiency, %", Number),
             ("claimed_efficiency_percent", "Claimed, %", Number),
+            ("claim", "Claim", Text),
             ("utilisation_percent", "Busy per core, %", Text),
         ],
     );
@@ -188,6 +190,10 @@ pub fn scaling(points: &[ScalingPoint]) -> Table {
                 || Cell::Text("no claim".into()),
                 |c| Cell::Number(100.0 * c),
             ),
+            match claim_verdict(p) {
+                Measured::Is((mark, words)) => Cell::Verdict(mark, words),
+                Measured::Unavailable(_) => Cell::Text("no claim".into()),
+            },
             busy,
         ]);
     }

@@ -1,11 +1,14 @@
 //! The tables of a run.
 
+mod agreement;
 mod answers;
 mod ladder;
 mod latency;
 mod limits;
+mod reported;
 mod setup;
 
+pub use agreement::{agreement, depth, likelihood, texts};
 pub use answers::{checks, defects};
 pub use ladder::{claims, isolated, masking, rungs, samples_csv};
 pub use latency::{
@@ -13,15 +16,17 @@ pub use latency::{
     latency_targets,
 };
 pub use limits::{products, profiles, scaling, tokens, yardsticks};
+pub use reported::reported;
 pub use setup::{kernels, selection, skipped};
 
 use super::table::{Cell, Table};
 use super::wording::number;
-use crate::run::{Measured, Run};
+use crate::run::{Agreement, Measured, Run};
 
 /// Names of all tables that this build can write, that of the raw samples included.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 27] = [
     "claims",
+    "reported",
     "steps",
     "isolated",
     "masking",
@@ -36,6 +41,10 @@ pub const NAMES: [&str; 22] = [
     "generation",
     "cache_gain",
     "cache_by_context",
+    "agreement",
+    "texts",
+    "likelihood",
+    "depth",
     "checks",
     "defects",
     "kernels",
@@ -50,6 +59,7 @@ pub fn all(run: &Run) -> Vec<Table> {
     let ladder = run.ladder.as_ref();
     let tables = [
         ladder.clone().map(claims),
+        Measured::Is(reported(run)),
         ladder.clone().map(|l| rungs(run, l)),
         ladder.clone().map(isolated),
         match run.ladder.get().map(|l| &l.masking) {
@@ -70,6 +80,10 @@ pub fn all(run: &Run) -> Vec<Table> {
             _ => Measured::unavailable(""),
         },
         run.generation.as_ref().map(cache_by_context),
+        run.agreement.as_ref().map(agreement),
+        run.agreement.as_ref().map(texts),
+        within(run, |a| a.likelihood.as_ref().map(likelihood)),
+        within(run, |a| a.depth.as_ref().map(|d| depth(d))),
         run.checks.as_ref().map(|c| checks(c, |_| true)),
         run.defects.as_ref().map(|d| defects(d)),
         run.kernels.as_ref().map(|k| kernels(k)),
@@ -77,6 +91,14 @@ pub fn all(run: &Run) -> Vec<Table> {
         run.totals.as_ref().map(skipped),
     ];
     tables.iter().filter_map(Measured::get).cloned().collect()
+}
+
+/// A table of a part of the agreement.
+fn within(run: &Run, table: impl FnOnce(&Agreement) -> Measured<Table>) -> Measured<Table> {
+    match &run.agreement {
+        Measured::Is(agreement) => table(agreement),
+        Measured::Unavailable(why) => Measured::unavailable(why),
+    }
 }
 
 /// Per cent of each worker: `97, 96`.
