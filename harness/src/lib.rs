@@ -1,6 +1,7 @@
 //! bitgauge: did this change make it faster, by how much, and is the answer still right?
 
 pub mod baseline;
+pub mod cache;
 pub mod calibration;
 pub mod cli;
 pub mod compare;

@@ -7,6 +7,7 @@
 //! never a zero. And a step that gives wrong answers has an error figure and *no* time: see
 //! [`Comparison`].
 
+mod cache;
 mod correctness;
 mod error;
 mod finding;
@@ -18,6 +19,7 @@ mod measured;
 mod profile;
 mod store;
 
+pub use cache::{CacheLevel, CacheStudy, Prefetch, PrefetchDistance, PrefetchSet, Stair};
 pub use correctness::{Check, CheckStatus, Checks, Defect, DefectError, DefectOutcome};
 pub use error::RunError;
 pub use finding::{Decision, ErrorBound, Setting, StepFinding};
@@ -105,6 +107,9 @@ pub struct Run {
     /// Whole generations.
     #[serde(default)]
     pub generation: Measured<Generation>,
+    /// The machine's caches.
+    #[serde(default)]
+    pub cache: Measured<CacheStudy>,
     /// What the run cost and what it left out.
     #[serde(default)]
     pub totals: Measured<Totals>,
@@ -141,6 +146,7 @@ impl Run {
             tokens: Measured::default(),
             latency: Measured::default(),
             generation: Measured::default(),
+            cache: Measured::default(),
             totals: Measured::default(),
         }
     }

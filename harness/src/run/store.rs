@@ -1,7 +1,7 @@
 //! Reading and writing run folders.
 
 use super::{
-    Checks, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary, Measured, ModelSummary,
+    CacheStudy, Checks, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary, Measured, ModelSummary,
     Product, Profile, Run, RunError, SCHEMA, ScalingPoint, Selection, Settings, Totals, WholeToken,
     Yardsticks,
 };
@@ -32,6 +32,7 @@ pub enum Section {
     Tokens(Measured<Vec<WholeToken>>),
     Latency(Measured<Latency>),
     Generation(Measured<Generation>),
+    Cache(Measured<CacheStudy>),
     Totals(Measured<Totals>),
 }
 
@@ -54,6 +55,7 @@ pub enum SectionName {
     Tokens,
     Latency,
     Generation,
+    Cache,
     Totals,
 }
 
@@ -75,6 +77,7 @@ impl Section {
             Self::Tokens(_) => SectionName::Tokens,
             Self::Latency(_) => SectionName::Latency,
             Self::Generation(_) => SectionName::Generation,
+            Self::Cache(_) => SectionName::Cache,
             Self::Totals(_) => SectionName::Totals,
         }
     }
@@ -95,6 +98,7 @@ impl Section {
             Self::Tokens(s) => run.tokens = s,
             Self::Latency(s) => run.latency = s,
             Self::Generation(s) => run.generation = s,
+            Self::Cache(s) => run.cache = s,
             Self::Totals(s) => run.totals = s,
         }
     }

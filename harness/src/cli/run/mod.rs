@@ -1,5 +1,6 @@
 //! `bitgauge run`: measure, check, and write the before/after page.
 
+mod cache;
 mod correctness;
 mod generation;
 mod ladder;
@@ -41,6 +42,8 @@ pub enum Suite {
     Latency,
     /// Whole generations, with the KV cache and without
     Generation,
+    /// Prefetch distances, and the staircase of caches and memory
+    Cache,
     /// The fixes, one at a time
     Ladder,
 }
@@ -53,6 +56,7 @@ impl Suite {
             Suite::Scaling => "scaling",
             Suite::Latency => "latency",
             Suite::Generation => "generation",
+            Suite::Cache => "cache",
             Suite::Ladder => "ladder",
         }
     }
@@ -114,6 +118,7 @@ const SUITES: &[(Suite, Measure)] = &[
     (Suite::Scaling, limits::measure),
     (Suite::Latency, latency::measure),
     (Suite::Generation, generation::measure),
+    (Suite::Cache, cache::measure),
     (Suite::Ladder, ladder::measure),
 ];
 
