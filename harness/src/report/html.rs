@@ -137,6 +137,19 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         }))
         @if let Some(why) = run.generation.get().and_then(|g| g.gain.why()) { (missing(why)) }
 
+        h2 { "What the caches do" }
+        (figures(&["prefetch", "staircase"])?)
+        (section(&run.cache, |c| {
+            let mut shown = Vec::new();
+            if let Some(p) = c.prefetch.get() {
+                shown.push(Shown::cards(tables::prefetch_claim(p)));
+                shown.push(Shown::plain(tables::prefetch(c, p)));
+            }
+            shown.push(Shown::plain(tables::staircase(c)));
+            shown
+        }))
+        @if let Some(why) = run.cache.get().and_then(|c| c.prefetch.why()) { (missing(why)) }
+
         h2 { "Are the answers right" }
         (section(&run.checks, |c| {
             let notable = tables::checks(c, |s| s != CheckStatus::Pass);

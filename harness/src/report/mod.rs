@@ -3,6 +3,7 @@
 //! Rendering has no clock, no locale, no map with random order, no system font and no libm: the
 //! same `run.json` gives the same bytes on every machine.
 
+mod cache;
 pub(crate) mod chart;
 mod finding;
 pub(crate) mod html;

@@ -1,6 +1,7 @@
 //! `report.md`, to be pasted into a pull request, and the fix log.
 
 use super::finding::{Finding, no_time};
+use super::cache;
 use super::latency;
 use super::markdown::{line, text as md};
 use super::summary;
@@ -34,6 +35,7 @@ pub fn report(run: &Run) -> String {
             "Generations",
             run.generation.as_ref().map(latency::generation_line),
         ),
+        ("Caches", run.cache.as_ref().map(cache::line)),
     ] {
         if let Measured::Is((mark, line)) = line {
             out += &format!("- **{what}** {} {}\n", mark.sign(), md(&line));

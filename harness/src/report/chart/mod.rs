@@ -11,6 +11,7 @@ mod limits;
 mod palette;
 mod parts;
 mod picture;
+mod staircase;
 mod worth;
 
 pub use curves::scaling;
@@ -51,7 +52,7 @@ impl Chart {
 }
 
 /// Names of all charts that this build can draw.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 10] = [
     "before_after",
     "cumulative",
     "isolated",
@@ -60,6 +61,8 @@ pub const NAMES: [&str; 8] = [
     "scaling",
     "latency",
     "cache",
+    "prefetch",
+    "staircase",
 ];
 
 /// Every chart that the run has data for, in the order of the page.
@@ -82,6 +85,13 @@ pub fn all(run: &Run) -> Vec<Chart> {
         run.scaling.get().and_then(|s| curves::scaling(s)),
         run.latency.get().and_then(latency::latency),
         run.generation.get().and_then(cache::cache),
+        run.cache
+            .get()
+            .and_then(|c| c.prefetch.get())
+            .and_then(staircase::prefetch),
+        run.cache
+            .get()
+            .and_then(|c| staircase::staircase(c, &run.products)),
     ]
     .into_iter()
     .flatten()

@@ -1,12 +1,14 @@
 //! The tables of a run.
 
 mod answers;
+mod cache;
 mod ladder;
 mod latency;
 mod limits;
 mod setup;
 
 pub use answers::{checks, defects};
+pub use cache::{prefetch, prefetch_claim, staircase};
 pub use ladder::{claims, isolated, masking, rungs, samples_csv};
 pub use latency::{
     cache_by_context, cache_gain, generation, latency, latency_parts, latency_samples_csv,
@@ -20,7 +22,7 @@ use super::wording::number;
 use crate::run::{Measured, Run};
 
 /// Names of all tables that this build can write, that of the raw samples included.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 25] = [
     "claims",
     "steps",
     "isolated",
@@ -36,6 +38,9 @@ pub const NAMES: [&str; 22] = [
     "generation",
     "cache_gain",
     "cache_by_context",
+    "prefetch",
+    "prefetch_claim",
+    "staircase",
     "checks",
     "defects",
     "kernels",
@@ -70,6 +75,15 @@ pub fn all(run: &Run) -> Vec<Table> {
             _ => Measured::unavailable(""),
         },
         run.generation.as_ref().map(cache_by_context),
+        match run.cache.get().map(|c| (c, &c.prefetch)) {
+            Some((c, Measured::Is(p))) => Measured::Is(prefetch(c, p)),
+            _ => Measured::unavailable(""),
+        },
+        match run.cache.get().map(|c| &c.prefetch) {
+            Some(Measured::Is(p)) => Measured::Is(prefetch_claim(p)),
+            _ => Measured::unavailable(""),
+        },
+        run.cache.as_ref().map(staircase),
         run.checks.as_ref().map(|c| checks(c, |_| true)),
         run.defects.as_ref().map(|d| defects(d)),
         run.kernels.as_ref().map(|k| kernels(k)),
