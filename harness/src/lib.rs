@@ -5,6 +5,7 @@ pub mod cache;
 pub mod calibration;
 pub mod cli;
 pub mod compare;
+pub mod costs;
 pub mod counters;
 pub mod decoder;
 pub mod defects;

@@ -91,7 +91,7 @@ fn race(
 
 /// Rounds of a race; six are the fewest whose range covers the median with 95 %.
 fn rounds(quick: bool) -> usize {
-    if quick { 6 } else { 20 }
+    if quick { 6 } else { 13 }
 }
 
 /// The most bytes of a working set: a power of two, and no more than an eighth of the free memory.

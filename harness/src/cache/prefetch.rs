@@ -28,13 +28,16 @@ fn claim() -> Claim {
 
 /// None first, the engine's own last.
 fn distances() -> Vec<(String, Distance)> {
-    let between = BYTES.into_iter().filter_map(NonZeroUsize::new).map(|bytes| {
-        let name = match bytes.get() {
-            n if n < 1 << 10 => format!("{n} B"),
-            n => format!("{} KiB", n >> 10),
-        };
-        (name, Distance::Bytes(bytes))
-    });
+    let between = BYTES
+        .into_iter()
+        .filter_map(NonZeroUsize::new)
+        .map(|bytes| {
+            let name = match bytes.get() {
+                n if n < 1 << 10 => format!("{n} B"),
+                n => format!("{} KiB", n >> 10),
+            };
+            (name, Distance::Bytes(bytes))
+        });
     let off = ("off".to_owned(), Distance::Off);
     let own = ("two steps".to_owned(), Distance::TwoSteps);
     [off].into_iter().chain(between).chain([own]).collect()
@@ -75,10 +78,7 @@ pub fn measure(
             cases.push(Walk::verified(set, *distance)?);
         }
     }
-    stage(
-        "cache: prefetch distances, interleaved",
-        rounds(plan.quick),
-    );
+    stage("cache: prefetch distances, interleaved", rounds(plan.quick));
     let names = sizes.iter().flat_map(|s| {
         let name = move |(d, _): &(String, Distance)| format!("{}, {d}", s.name);
         distances.iter().map(name)

@@ -18,7 +18,7 @@ use crate::verify::random::Random;
 /// Bytes of one matrix at most; a larger set is made of several of them.
 const MATRIX: u64 = 8 << 20;
 /// Rows of a matrix are a multiple of what any kernel takes together.
-const ROWS: usize = 32;
+const ROWS: usize = 16;
 
 /// How large a set shall be.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,8 @@ impl WorkingSet {
     /// When a matrix can't be made.
     pub fn new(kernel: Kernel, cols: usize, bytes: u64, seed: u64) -> Result<Rc<Self>, Failure> {
         let a_row = (cols as f64 * kernel.spec().bits_per_weight() / 8.0).ceil() as u64;
-        let rows = (bytes.min(MATRIX) / a_row) as usize / ROWS * ROWS;
+        let one = bytes / bytes.div_ceil(MATRIX).max(1);
+        let rows = (one / a_row) as usize / ROWS * ROWS;
         let rows = rows.max(ROWS);
         let mut random = Random::new(seed);
         let (weights, activations) = (random.trits(rows * cols), random.int8s(cols));
@@ -84,10 +85,8 @@ impl WorkingSet {
         input.prepare(kernel);
         let first = Matrix::pack(kernel, &Trits::new(rows, cols, weights)?);
         let copies = (bytes / first.bytes() as u64).max(1) as usize;
-        let mut matrices = vec![first; copies];
-        matrices.truncate(copies);
         Ok(Rc::new(Self {
-            matrices,
+            matrices: vec![first; copies],
             input,
             want,
             next: Cell::new(0),
@@ -187,7 +186,12 @@ mod tests {
         let names: Vec<&str> = sizes.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(
             names,
-            ["half of L1", "half of L2", "a sixteenth of L3", "2.1 times L3"]
+            [
+                "half of L1",
+                "half of L2",
+                "a sixteenth of L3",
+                "2.1 times L3"
+            ]
         );
         assert_eq!(sizes[2].bytes, 30 << 20);
         // Little memory: what can't be had is left out.

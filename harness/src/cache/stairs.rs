@@ -27,10 +27,7 @@ pub fn measure(
         .take_while(|&bytes| bytes >= LEAST)
         .collect();
     sizes.reverse();
-    stage(
-        "cache: read bandwidth by working set",
-        rounds(plan.quick),
-    );
+    stage("cache: read bandwidth by working set", rounds(plan.quick));
     let read = bandwidth(plan, &sizes, step)?;
     stage("cache: load latency by working set", rounds(plan.quick));
     let load = latency(plan, &sizes, step)?;

@@ -150,6 +150,9 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         }))
         @if let Some(why) = run.cache.get().and_then(|c| c.prefetch.why()) { (missing(why)) }
 
+        h2 { "What the processor does for a token" }
+        (section(&run.counters, |c| vec![Shown::plain(tables::costs(c)).wide()]))
+
         h2 { "Are the answers right" }
         (section(&run.checks, |c| {
             let notable = tables::checks(c, |s| s != CheckStatus::Pass);

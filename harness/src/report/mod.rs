@@ -5,6 +5,7 @@
 
 mod cache;
 pub(crate) mod chart;
+mod costs;
 mod finding;
 pub(crate) mod html;
 mod latency;

@@ -1,7 +1,8 @@
 //! `report.md`, to be pasted into a pull request, and the fix log.
 
-use super::finding::{Finding, no_time};
 use super::cache;
+use super::costs;
+use super::finding::{Finding, no_time};
 use super::latency;
 use super::markdown::{line, text as md};
 use super::summary;
@@ -36,6 +37,7 @@ pub fn report(run: &Run) -> String {
             run.generation.as_ref().map(latency::generation_line),
         ),
         ("Caches", run.cache.as_ref().map(cache::line)),
+        ("Counters", run.counters.as_ref().map(costs::line)),
     ] {
         if let Measured::Is((mark, line)) = line {
             out += &format!("- **{what}** {} {}\n", mark.sign(), md(&line));

@@ -9,6 +9,7 @@
 
 mod cache;
 mod correctness;
+mod costs;
 mod error;
 mod finding;
 mod generation;
@@ -21,6 +22,7 @@ mod store;
 
 pub use cache::{CacheLevel, CacheStudy, Prefetch, PrefetchDistance, PrefetchSet, Stair};
 pub use correctness::{Check, CheckStatus, Checks, Defect, DefectError, DefectOutcome};
+pub use costs::{CostStudy, Costs, PartCosts};
 pub use error::RunError;
 pub use finding::{Decision, ErrorBound, Setting, StepFinding};
 pub use generation::{CacheGain, ContextGain, Generation, GenerationTime};
@@ -110,6 +112,9 @@ pub struct Run {
     /// The machine's caches.
     #[serde(default)]
     pub cache: Measured<CacheStudy>,
+    /// What the processor does for a token.
+    #[serde(default)]
+    pub counters: Measured<CostStudy>,
     /// What the run cost and what it left out.
     #[serde(default)]
     pub totals: Measured<Totals>,
@@ -147,6 +152,7 @@ impl Run {
             latency: Measured::default(),
             generation: Measured::default(),
             cache: Measured::default(),
+            counters: Measured::default(),
             totals: Measured::default(),
         }
     }

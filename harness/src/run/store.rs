@@ -1,9 +1,9 @@
 //! Reading and writing run folders.
 
 use super::{
-    CacheStudy, Checks, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary, Measured, ModelSummary,
-    Product, Profile, Run, RunError, SCHEMA, ScalingPoint, Selection, Settings, Totals, WholeToken,
-    Yardsticks,
+    CacheStudy, Checks, CostStudy, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary,
+    Measured, ModelSummary, Product, Profile, Run, RunError, SCHEMA, ScalingPoint, Selection,
+    Settings, Totals, WholeToken, Yardsticks,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -33,6 +33,7 @@ pub enum Section {
     Latency(Measured<Latency>),
     Generation(Measured<Generation>),
     Cache(Measured<CacheStudy>),
+    Counters(Measured<CostStudy>),
     Totals(Measured<Totals>),
 }
 
@@ -56,6 +57,7 @@ pub enum SectionName {
     Latency,
     Generation,
     Cache,
+    Counters,
     Totals,
 }
 
@@ -78,6 +80,7 @@ impl Section {
             Self::Latency(_) => SectionName::Latency,
             Self::Generation(_) => SectionName::Generation,
             Self::Cache(_) => SectionName::Cache,
+            Self::Counters(_) => SectionName::Counters,
             Self::Totals(_) => SectionName::Totals,
         }
     }
@@ -99,6 +102,7 @@ impl Section {
             Self::Latency(s) => run.latency = s,
             Self::Generation(s) => run.generation = s,
             Self::Cache(s) => run.cache = s,
+            Self::Counters(s) => run.counters = s,
             Self::Totals(s) => run.totals = s,
         }
     }

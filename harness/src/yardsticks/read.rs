@@ -258,7 +258,9 @@ impl Worker for Reader {
                 got = got.wrapping_add(self.variant.sum(std::hint::black_box(chunk)));
             }
             let once = expected_sum(first, chunk.len());
-            self.want = self.want.wrapping_add(once.wrapping_mul(self.buffer.passes as u64));
+            self.want = self
+                .want
+                .wrapping_add(once.wrapping_mul(self.buffer.passes as u64));
         }
         got
     }
@@ -359,7 +361,11 @@ mod tests {
 
     #[test]
     fn a_small_working_set_is_read_several_times_an_iteration() {
-        for (bytes, read) in [(16 << 10, PASS), (100 << 10, 2 * (100 << 10)), (8 << 20, CHUNK)] {
+        for (bytes, read) in [
+            (16 << 10, PASS),
+            (100 << 10, 2 * (100 << 10)),
+            (8 << 20, CHUNK),
+        ] {
             let set = ReadBuffer::working_set(bytes, 1).unwrap();
             assert_eq!(set.bytes(), bytes);
             for variant in ReadVariant::widest() {

@@ -2,6 +2,7 @@
 
 mod cache;
 mod correctness;
+mod counters;
 mod generation;
 mod ladder;
 mod latency;
@@ -44,6 +45,8 @@ pub enum Suite {
     Generation,
     /// Prefetch distances, and the staircase of caches and memory
     Cache,
+    /// What the processor does for a token: counted, or simulated
+    Counters,
     /// The fixes, one at a time
     Ladder,
 }
@@ -57,6 +60,7 @@ impl Suite {
             Suite::Latency => "latency",
             Suite::Generation => "generation",
             Suite::Cache => "cache",
+            Suite::Counters => "counters",
             Suite::Ladder => "ladder",
         }
     }
@@ -119,6 +123,7 @@ const SUITES: &[(Suite, Measure)] = &[
     (Suite::Latency, latency::measure),
     (Suite::Generation, generation::measure),
     (Suite::Cache, cache::measure),
+    (Suite::Counters, counters::measure),
     (Suite::Ladder, ladder::measure),
 ];
 

@@ -18,7 +18,9 @@ pub fn staircase(study: &CacheStudy, products: &Measured<Vec<Product>>) -> Optio
     let of = |value: fn(&Stair) -> &Measured<Estimate>| -> Vec<(u64, Estimate)> {
         let stairs = study.stairs.iter();
         let points = stairs.filter_map(|s| Some((s.bytes, *value(s).get()?)));
-        points.filter(|(bytes, e)| *bytes > 0 && e.low > 0.0).collect()
+        points
+            .filter(|(bytes, e)| *bytes > 0 && e.low > 0.0)
+            .collect()
     };
     let (read, load) = (of(|s| &s.read_gb_s), of(|s| &s.load_ns));
     let products: Vec<(&Product, f64, f64)> = products
@@ -77,7 +79,12 @@ pub fn staircase(study: &CacheStudy, products: &Measured<Vec<Product>>) -> Optio
     for (points, also, ink, unit, top) in plots {
         let ends = points.iter().flat_map(|q| [q.1.low, q.1.high]).chain(also);
         let Some(low) = ends.clone().min_by(f64::total_cmp) else {
-            p.note(&format!("no {unit} was measured"), left, top + 12.0, Ink::Muted);
+            p.note(
+                &format!("no {unit} was measured"),
+                left,
+                top + 12.0,
+                Ink::Muted,
+            );
             continue;
         };
         let high = ends.fold(low, f64::max);
@@ -225,14 +232,26 @@ pub fn prefetch(found: &Prefetch) -> Option<Chart> {
                 Align::Right,
                 Ink::Muted,
             );
-            p.rect(range.0, y + 2.0, scale.at(e.value) - range.0, BAR - 4.0, Ink::After);
+            p.rect(
+                range.0,
+                y + 2.0,
+                scale.at(e.value) - range.0,
+                BAR - 4.0,
+                Ink::After,
+            );
             p.whisker_h(scale.at(e.low), scale.at(e.high), middle, Ink::Text);
             p.note(&times(e.value), scale.at(e.high) + 6.0, middle, Ink::Text);
             description += &format!("{distance} {}; ", times(e.value));
             y += BAR;
         }
         if i == last {
-            p.rect(scale.at(found.claim.low) - 1.0, begin, 2.0, y - begin, Ink::Claimed);
+            p.rect(
+                scale.at(found.claim.low) - 1.0,
+                begin,
+                2.0,
+                y - begin,
+                Ink::Claimed,
+            );
         }
     }
     Some(Chart {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod cache;
+mod costs;
 mod ladder;
 mod latency;
 mod limits;
@@ -9,6 +10,7 @@ mod setup;
 
 pub use answers::{checks, defects};
 pub use cache::{prefetch, prefetch_claim, staircase};
+pub use costs::costs;
 pub use ladder::{claims, isolated, masking, rungs, samples_csv};
 pub use latency::{
     cache_by_context, cache_gain, generation, latency, latency_parts, latency_samples_csv,
@@ -22,7 +24,7 @@ use super::wording::number;
 use crate::run::{Measured, Run};
 
 /// Names of all tables that this build can write, that of the raw samples included.
-pub const NAMES: [&str; 25] = [
+pub const NAMES: [&str; 26] = [
     "claims",
     "steps",
     "isolated",
@@ -41,6 +43,7 @@ pub const NAMES: [&str; 25] = [
     "prefetch",
     "prefetch_claim",
     "staircase",
+    "counters",
     "checks",
     "defects",
     "kernels",
@@ -84,6 +87,7 @@ pub fn all(run: &Run) -> Vec<Table> {
             _ => Measured::unavailable(""),
         },
         run.cache.as_ref().map(staircase),
+        run.counters.as_ref().map(costs),
         run.checks.as_ref().map(|c| checks(c, |_| true)),
         run.defects.as_ref().map(|d| defects(d)),
         run.kernels.as_ref().map(|k| kernels(k)),
