@@ -5,6 +5,7 @@
 
 mod report {
     pub mod artificial;
+    mod costs;
     mod latency;
     mod tokens;
 }

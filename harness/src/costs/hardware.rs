@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use crate::counters::{self, Counts, Event};
-use crate::decoder::cases::{Case, Decode, How};
+use crate::decoder::cases::Case;
+use crate::decoder::clock::WatchedDecode;
 use crate::decoder::plan::Plan;
 use crate::exit::Failure;
 use crate::measure::{Entrant, Timed};
@@ -30,7 +31,7 @@ const TOKENS: u64 = 16;
 /// When a kernel answers wrongly, threads can't be had, or decoding fails.
 pub fn count(plan: &Plan<'_>) -> Result<Measured<Costs>, Failure> {
     let team = plan.team()?;
-    let decode = Decode::new(plan.model, &*team.scheduler, How::default())?;
+    let decode = WatchedDecode::new(plan.model, &*team.scheduler)?;
     let mut case = team.right.verify(Case(decode))?;
     let mut entrant = Entrant::new("decode", &mut case);
     // Counters see threads that are there when they are opened, so the pool comes first.

@@ -32,7 +32,7 @@ pub fn bare_run() -> Run {
     )
 }
 
-fn around(value: f64) -> Estimate {
+pub fn around(value: f64) -> Estimate {
     Estimate {
         value,
         low: value * 0.96,
@@ -685,6 +685,8 @@ pub fn full_run() -> Run {
     run.tokens = Measured::Is(tokens());
     run.latency = Measured::Is(latency());
     run.generation = Measured::Is(generation());
+    run.cache = Measured::Is(super::costs::caches());
+    run.counters = Measured::Is(super::costs::counters());
     run.totals = Measured::Is(Totals {
         seconds: 77.7,
         skipped: vec![Skipped {
