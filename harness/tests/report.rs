@@ -127,6 +127,10 @@ fn every_promised_file_is_there() {
         "csv/generation.csv",
         "csv/cache_gain.csv",
         "csv/cache_by_context.csv",
+        "csv/prefetch.csv",
+        "csv/prefetch_claim.csv",
+        "csv/staircase.csv",
+        "csv/counters.csv",
         "csv/checks.csv",
         "csv/defects.csv",
         "csv/kernels.csv",
@@ -142,6 +146,8 @@ fn every_promised_file_is_there() {
         "charts/latency.svg",
         "charts/latency.png",
         "charts/cache.svg",
+        "charts/prefetch.svg",
+        "charts/staircase.svg",
     ] {
         assert!(
             names.iter().any(|n| n == wanted),
@@ -447,7 +453,7 @@ fn charts_are_well_formed_and_have_a_text_alternative() {
         }
         charts += 1;
     }
-    assert_eq!(charts, 8);
+    assert_eq!(charts, 10);
 }
 
 fn view(root: &roxmltree::Node) -> (f64, f64) {
@@ -489,7 +495,7 @@ fn pictures_decode_and_are_not_blank() {
         );
         pictures += 1;
     }
-    assert_eq!(pictures, 8);
+    assert_eq!(pictures, 10);
 }
 
 #[test]
