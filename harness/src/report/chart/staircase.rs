@@ -137,7 +137,7 @@ pub fn staircase(study: &CacheStudy, products: &Measured<Vec<Product>>) -> Optio
             description += &format!("L{} holds {}. ", cache.level, size(cache.bytes));
         }
     }
-    let every = study.stairs.len().div_ceil(9).max(1);
+    let every = study.stairs.len().div_ceil(5).max(1);
     // Counted from the largest: it is always named.
     for s in study.stairs.iter().rev().step_by(every) {
         p.text(
@@ -192,7 +192,7 @@ pub fn prefetch(found: &Prefetch) -> Option<Chart> {
     let mut p = Picture::new(floor + 26.0);
     let title = "What software prefetch is worth".to_owned();
     let unit = format!(
-        "× to none, {}, one thread, by bytes ahead; whiskers: intervals",
+        "{}, one thread, by bytes ahead; whiskers: intervals",
         found.kernel
     );
     heading(&mut p, &title, &unit);
@@ -222,11 +222,14 @@ pub fn prefetch(found: &Prefetch) -> Option<Chart> {
         );
         y += NAME;
         description += &format!("{name}: ");
-        let begin = y;
+        if i == last {
+            let claimed = scale.at(found.claim.low) - 1.0;
+            p.rect(claimed, y, 2.0, BAR * bars.len() as f64, Ink::Claimed);
+        }
         for (distance, e) in bars {
             let middle = y + BAR / 2.0;
             p.text(
-                (*distance).to_owned(),
+                *distance,
                 (range.0 - 6.0, middle),
                 Type::Small,
                 Align::Right,
@@ -243,15 +246,6 @@ pub fn prefetch(found: &Prefetch) -> Option<Chart> {
             p.note(&times(e.value), scale.at(e.high) + 6.0, middle, Ink::Text);
             description += &format!("{distance} {}; ", times(e.value));
             y += BAR;
-        }
-        if i == last {
-            p.rect(
-                scale.at(found.claim.low) - 1.0,
-                begin,
-                2.0,
-                y - begin,
-                Ink::Claimed,
-            );
         }
     }
     Some(Chart {
