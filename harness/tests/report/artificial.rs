@@ -688,8 +688,7 @@ pub fn full_run() -> Run {
     run.tokens = Measured::Is(tokens());
     run.latency = Measured::Is(latency());
     run.generation = Measured::Is(generation());
-    run.cache = Measured::Is(costs::caches());
-    run.counters = Measured::Is(costs::counters());
+    costs::add(&mut run);
     run.totals = Measured::Is(Totals {
         seconds: 77.7,
         skipped: vec![Skipped {

@@ -2,17 +2,23 @@
 
 use bitgauge::run::{
     CacheLevel, CacheStudy, Claim, CostStudy, Costs, Estimate, Measured, PartCosts, Prefetch,
-    PrefetchDistance, PrefetchSet, Stair, Verdict,
+    PrefetchDistance, PrefetchSet, Run, Stair, Verdict,
 };
 
 use super::around;
+
+/// Puts both sections into a run.
+pub fn add(run: &mut Run) {
+    run.cache = Measured::Is(caches());
+    run.counters = Measured::Is(counters());
+}
 
 /// The estimate that stands for `value`.
 fn is(value: f64) -> Measured<Estimate> {
     Measured::Is(around(value))
 }
 
-pub fn caches() -> CacheStudy {
+fn caches() -> CacheStudy {
     let level = |level, bytes, shared| CacheLevel {
         level,
         bytes,
@@ -62,7 +68,7 @@ pub fn caches() -> CacheStudy {
     }
 }
 
-pub fn counters() -> CostStudy {
+fn counters() -> CostStudy {
     let part = |part: &str, instructions: f64, hit: f64| PartCosts {
         part: part.into(),
         instructions: Measured::Is(instructions),
