@@ -95,10 +95,12 @@ fn rounds(quick: bool) -> usize {
 }
 
 /// The most bytes of a working set: a power of two, and no more than an eighth of the free memory.
-fn most_bytes(machine: &Machine) -> u64 {
-    const MOST: u64 = 1 << 30;
-    let affordable = machine.memory.available.map_or(64 << 20, |free| free / 8);
-    match affordable.min(MOST) {
+/// Making large sets is what the short form has no time for.
+fn most_bytes(plan: &Plan<'_>) -> u64 {
+    let most = if plan.quick { 256 << 20 } else { 1 << 30 };
+    let free = plan.machine.memory.available;
+    let affordable = free.map_or(64 << 20, |free| free / 8);
+    match affordable.min(most) {
         0 => 0,
         bytes => 1 << bytes.ilog2(),
     }

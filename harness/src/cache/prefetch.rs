@@ -60,7 +60,7 @@ pub fn measure(
             KERNELS.join(", ")
         )));
     }
-    let sizes = sizes(levels, most_bytes(plan.machine));
+    let sizes = sizes(levels, most_bytes(plan));
     stage("cache: packing working sets", 0);
     let mut sets = Vec::new();
     for size in &sizes {
@@ -135,7 +135,7 @@ fn verdict(claim: &Claim, sets: &[PrefetchSet], levels: &[CacheLevel]) -> Verdic
     };
     let cached = levels.last().is_none_or(|last| bytes <= last.bytes);
     if cached {
-        let why = "the largest set that the memory allows may lie in the last-level cache";
+        let why = "the largest set of this run may lie in the last-level cache";
         return Verdict::NotMeasurable { why: why.into() };
     }
     held(claim, &speedup)

@@ -19,7 +19,7 @@ pub fn measure(
     stage: &dyn Fn(&str, usize),
     step: &dyn Fn(),
 ) -> Result<Vec<Stair>, Failure> {
-    let most = most_bytes(plan.machine);
+    let most = most_bytes(plan);
     let finer = if plan.quick { 2 } else { 1 };
     // The largest is always among them.
     let mut sizes: Vec<u64> = (0..)
