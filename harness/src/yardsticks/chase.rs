@@ -25,8 +25,9 @@ pub struct Chase {
     line: u64,
 }
 
-/// Loads of one iteration.
-pub const LOADS: u64 = 1024;
+/// Loads of one iteration: prime, since a whole number of rounds would end where it began, and so
+/// would a link that leads to itself.
+pub const LOADS: u64 = 1021;
 
 /// A chase through every cache line of `bytes`, a power of two.
 ///
