@@ -23,7 +23,7 @@ pub mod kernels;
 pub mod matrix;
 pub mod model;
 pub mod ops;
-mod prefetch;
+pub mod prefetch;
 pub mod sampler;
 pub mod session;
 pub mod synthetic;

@@ -2,10 +2,16 @@
 //! is consumed this evenly.
 //!
 //! What is asked for may lie beyond the weights: a prefetch never faults.
+//!
+//! How far ahead is a constant. For experiments, [`set`] makes the products of one token with
+//! [`KERNELS`] ask otherwise; no bit of an answer depends on it.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Asks for every cache line of the `T` that lies `BYTES` beyond `here`.
 #[inline]
-pub fn ahead<T, const BYTES: usize>(here: &T) {
+pub(crate) fn ahead<T, const BYTES: usize>(here: &T) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..size_of::<T>()).step_by(64) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -21,19 +27,103 @@ pub fn ahead<T, const BYTES: usize>(here: &T) {
     let _ = here;
 }
 
-/// Bytes ahead at which memory is asked for by [`in_two_steps`]: the second-level cache has more
+/// Bytes ahead at which memory is asked for by [`InTwoSteps`]: the second-level cache has more
 /// requests under way than the first, and this covers the latency of memory.
-#[cfg(target_arch = "x86_64")]
 const FAR: usize = 8192;
 
 /// Bytes ahead at which a line moves on to the first-level cache.
-#[cfg(target_arch = "x86_64")]
 const NEAR: usize = 512;
+
+/// Kernels whose products of one token follow [`set`].
+pub const KERNELS: [&str; 4] = ["maddubs-avx2", "vnni-avx512", "vbmi-avx512", "tiles-amx"];
+
+/// How far ahead weights are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distance {
+    /// Not at all: what comes early is the hardware's doing.
+    Off,
+    /// So many bytes ahead, into the first-level cache.
+    Bytes(NonZeroUsize),
+    /// Into the second-level cache, and from there into the first: what the engine does.
+    TwoSteps,
+}
+
+/// The distance: [`OFF`], [`TWO_STEPS`], or bytes.
+static DISTANCE: AtomicUsize = AtomicUsize::new(TWO_STEPS);
+const OFF: usize = 0;
+const TWO_STEPS: usize = usize::MAX;
+
+/// Sets the distance of every call of a kernel that begins from now on, in all threads. For
+/// experiments: nothing in the engine calls it, and whoever does sets [`Distance::TwoSteps`] again.
+pub fn set(distance: Distance) {
+    let value = match distance {
+        Distance::Off => OFF,
+        Distance::Bytes(bytes) => bytes.get(),
+        Distance::TwoSteps => TWO_STEPS,
+    };
+    DISTANCE.store(value, Ordering::Relaxed);
+}
+
+/// What was [`set`] last.
+#[inline]
+pub(crate) fn distance() -> Distance {
+    match DISTANCE.load(Ordering::Relaxed) {
+        TWO_STEPS => Distance::TwoSteps,
+        bytes => NonZeroUsize::new(bytes).map_or(Distance::Off, Distance::Bytes),
+    }
+}
+
+/// A way to ask, as a type: each is compiled into a loop of its own, so that the usual one pays
+/// nothing for the others.
+pub(crate) trait Ask: Copy {
+    /// Asks for what a sequential reader at `line` will want.
+    fn ask(self, line: *const u8);
+}
+
+/// [`Distance::Off`].
+#[derive(Clone, Copy)]
+pub(crate) struct Nothing;
+
+impl Ask for Nothing {
+    #[inline(always)]
+    fn ask(self, _: *const u8) {}
+}
+
+/// [`Distance::Bytes`].
+#[derive(Clone, Copy)]
+pub(crate) struct OneStep(pub NonZeroUsize);
+
+impl Ask for OneStep {
+    #[inline(always)]
+    fn ask(self, line: *const u8) {
+        #[cfg(target_arch = "x86_64")]
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
+        #[cfg(target_arch = "x86_64")]
+        #[allow(unused_unsafe)]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(self.0.get()).cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line;
+    }
+}
+
+/// [`Distance::TwoSteps`].
+#[derive(Clone, Copy)]
+pub(crate) struct InTwoSteps;
+
+impl Ask for InTwoSteps {
+    #[inline(always)]
+    fn ask(self, line: *const u8) {
+        in_two_steps(line);
+    }
+}
 
 /// Asks for the lines that a sequential reader at `line` will want, first into the second-level
 /// cache and then into the first.
 #[inline(always)]
-pub fn in_two_steps(line: *const u8) {
+pub(crate) fn in_two_steps(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
     // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
@@ -45,4 +135,62 @@ pub fn in_two_steps(line: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = line;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Input;
+    use crate::kernels::{TABLE, available};
+    use crate::matrix::Matrix;
+    use crate::synthetic::split_mix;
+    use crate::trits::Trits;
+
+    #[test]
+    fn kernels_that_follow_are_in_the_table() {
+        for name in KERNELS {
+            #[cfg(target_arch = "x86_64")]
+            assert!(TABLE.iter().any(|spec| spec.name() == name), "{name}");
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = (name, TABLE);
+        }
+    }
+
+    /// Every distance gives the sums of products written out, at sizes that fill no tile or line.
+    #[test]
+    fn no_distance_changes_a_bit() {
+        let (rows, cols) = (37, 709);
+        let mut state = 5;
+        let mut next = move || split_mix(&mut state);
+        let trits: Vec<i8> = (0..rows * cols).map(|_| (next() % 3) as i8 - 1).collect();
+        let q: Vec<i8> = (0..cols).map(|_| (next() % 255) as u8 as i8).collect();
+        let dot = |row: &[i8]| -> i32 {
+            let products = row.iter().zip(&q);
+            products.map(|(&w, &q)| i32::from(w) * i32::from(q)).sum()
+        };
+        let want: Vec<i32> = trits.chunks(cols).map(dot).collect();
+        let trits = Trits::new(rows, cols, trits).unwrap();
+        let bytes = |n| Distance::Bytes(NonZeroUsize::new(n).unwrap());
+        for kernel in available() {
+            let matrix = Matrix::pack(kernel, &trits);
+            let mut input = Input::default();
+            input.set(&q, cols);
+            input.prepare(kernel);
+            for distance in [
+                Distance::Off,
+                bytes(1),
+                bytes(256),
+                bytes(16 << 10),
+                bytes(1 << 40),
+                Distance::TwoSteps,
+            ] {
+                set(distance);
+                assert_eq!(super::distance(), distance);
+                let mut got = vec![i32::MIN; rows];
+                matrix.sums(&input, 0..rows, &mut got);
+                assert_eq!(got, want, "{kernel:?} {distance:?}");
+            }
+        }
+        set(Distance::TwoSteps);
+    }
 }

@@ -6,6 +6,7 @@
 mod report {
     mod agreement;
     pub mod artificial;
+    mod costs;
     mod latency;
     mod records;
     mod tokens;
@@ -131,6 +132,10 @@ fn every_promised_file_is_there() {
         "csv/generation.csv",
         "csv/cache_gain.csv",
         "csv/cache_by_context.csv",
+        "csv/prefetch.csv",
+        "csv/prefetch_claim.csv",
+        "csv/staircase.csv",
+        "csv/counters.csv",
         "csv/checks.csv",
         "csv/defects.csv",
         "csv/kernels.csv",
@@ -146,6 +151,8 @@ fn every_promised_file_is_there() {
         "charts/latency.svg",
         "charts/latency.png",
         "charts/cache.svg",
+        "charts/prefetch.svg",
+        "charts/staircase.svg",
     ] {
         assert!(
             names.iter().any(|n| n == wanted),
@@ -451,7 +458,7 @@ fn charts_are_well_formed_and_have_a_text_alternative() {
         }
         charts += 1;
     }
-    assert_eq!(charts, 9);
+    assert_eq!(charts, 11);
 }
 
 fn view(root: &roxmltree::Node) -> (f64, f64) {
@@ -493,7 +500,7 @@ fn pictures_decode_and_are_not_blank() {
         );
         pictures += 1;
     }
-    assert_eq!(pictures, 9);
+    assert_eq!(pictures, 11);
 }
 
 #[test]

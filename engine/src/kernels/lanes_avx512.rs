@@ -136,7 +136,7 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use crate::prefetch;
+    use crate::prefetch::{self, Ask, Distance};
 
     use super::super::{Operands, several_avx512 as several};
     use super::*;
@@ -158,9 +158,13 @@ mod x86 {
         // SAFETY: the caller vouches for the features.
         unsafe {
             let unpack = U::new();
-            match op.quantized.tokens() {
-                1 => one::<U, F>(unpack, op, range, out),
-                _ => several::rows::<U, F>(unpack, op, range, out),
+            if op.quantized.tokens() > 1 {
+                return several::rows::<U, F>(unpack, op, range, out);
+            }
+            match prefetch::distance() {
+                Distance::TwoSteps => one(unpack, prefetch::InTwoSteps, op, range, out),
+                Distance::Bytes(n) => one(unpack, prefetch::OneStep(n), op, range, out),
+                Distance::Off => one(unpack, prefetch::Nothing, op, range, out),
             }
         }
     }
@@ -168,8 +172,9 @@ mod x86 {
     /// One token: codes are left where they lie in their bytes, a sum for each field, and the
     /// sums are shifted at the end.
     #[inline(always)]
-    unsafe fn one<U: Unpack<F>, const F: usize>(
+    unsafe fn one<U: Unpack<F>, A: Ask, const F: usize>(
         unpack: U,
+        ahead: A,
         op: &Operands<'_>,
         range: Range<usize>,
         out: &mut [i32],
@@ -190,7 +195,7 @@ mod x86 {
                     let mut q = table.as_ptr();
                     for line in weights.as_chunks::<LINE>().0 {
                         let line = line.as_ptr();
-                        prefetch::in_two_steps(line);
+                        ahead.ask(line);
                         let fields = unpack.fields(_mm512_load_si512(line.cast()));
                         for (f, sum) in sums.iter_mut().enumerate() {
                             let q = _mm512_set1_epi32(*q.add(f));

@@ -12,7 +12,7 @@ use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::Isa;
-use crate::prefetch;
+use crate::prefetch::{self, Ask, Distance};
 use crate::trits::Trits;
 
 pub(super) const SPEC: Spec = Spec {
@@ -116,6 +116,7 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
             token_tables::sums(op, quads, codes, range.clone(), some, out);
         }
     }
+    let distance = prefetch::distance();
     let activations = |t| -> &[[i8; STEP]] { &op.quantized.padded(t).as_chunks().0[..steps] };
 
     let groups = tiles
@@ -127,7 +128,12 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
             let tiles = tiles.chunks_exact(steps).zip(out.chunks_mut(TILE * tokens));
             if tokens - t < BATCH {
                 for (tile, out) in tiles {
-                    let sums = sum_token(tile, activations(t));
+                    let q = activations(t);
+                    let sums = match distance {
+                        Distance::TwoSteps => sum_token(prefetch::InTwoSteps, tile, q),
+                        Distance::Bytes(n) => sum_token(prefetch::OneStep(n), tile, q),
+                        Distance::Off => sum_token(prefetch::Nothing, tile, q),
+                    };
                     for (out, sum) in out.chunks_exact_mut(tokens).zip(sums) {
                         out[t] = sum - op.quantized.sums()[t];
                     }
@@ -151,13 +157,13 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
 
 /// Sums of code times activation: all rows of a tile, one token.
 #[target_feature(enable = "avx2")]
-fn sum_token(tile: &[Step], q: &[[i8; STEP]]) -> [i32; TILE] {
+fn sum_token<A: Ask>(ahead: A, tile: &[Step], q: &[[i8; STEP]]) -> [i32; TILE] {
     let mut sums = [_mm256_setzero_si256(); TILE];
     for (tile, q) in tile.chunks(FLUSH).zip(q.chunks(FLUSH)) {
         let mut short = [[_mm256_setzero_si256(); 2]; TILE];
         for (step, q) in tile.iter().zip(q) {
             for line in step.as_chunks::<2>().0 {
-                prefetch::in_two_steps(line.as_ptr().cast());
+                ahead.ask(line.as_ptr().cast());
             }
             let q = planes(q);
             for (short, vector) in short.iter_mut().zip(step) {

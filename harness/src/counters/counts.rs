@@ -21,6 +21,10 @@ pub enum Event {
     CacheReferences,
     /// Those of them that missed.
     CacheMisses,
+    /// Loads, as the first-level data cache sees them.
+    L1Loads,
+    /// Those of them that missed it.
+    L1LoadMisses,
     /// Pages that had to be fetched or made; counted by the kernel, so it needs no hardware.
     PageFaults,
 }
@@ -45,6 +49,8 @@ impl Event {
             Event::BranchMisses => "branch misses",
             Event::CacheReferences => "cache references",
             Event::CacheMisses => "cache misses",
+            Event::L1Loads => "first-level loads",
+            Event::L1LoadMisses => "first-level load misses",
             Event::PageFaults => "page faults",
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use perf_event::events::{Hardware, Software};
+use perf_event::events::{Cache, CacheId, CacheOp, CacheResult, Hardware, Software};
 use perf_event::{Builder, Counter};
 
 use super::Reading;
@@ -62,6 +62,8 @@ fn open_one(event: Event, threads: &[i32]) -> io::Result<Vec<Counter>> {
             Event::BranchMisses => Builder::new(Hardware::BRANCH_MISSES),
             Event::CacheReferences => Builder::new(Hardware::CACHE_REFERENCES),
             Event::CacheMisses => Builder::new(Hardware::CACHE_MISSES),
+            Event::L1Loads => Builder::new(l1_loads(CacheResult::ACCESS)),
+            Event::L1LoadMisses => Builder::new(l1_loads(CacheResult::MISS)),
             Event::PageFaults => Builder::new(Software::PAGE_FAULTS),
         };
         match builder.observe_pid(thread).any_cpu().inherit(true).build() {
@@ -72,6 +74,14 @@ fn open_one(event: Event, threads: &[i32]) -> io::Result<Vec<Counter>> {
         }
     }
     Ok(counters)
+}
+
+fn l1_loads(result: CacheResult) -> Cache {
+    Cache {
+        which: CacheId::L1D,
+        operation: CacheOp::READ,
+        result,
+    }
 }
 
 /// Does the work with the counters running; what they counted meanwhile.

@@ -140,6 +140,22 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         }))
         @if let Some(why) = run.generation.get().and_then(|g| g.gain.why()) { (missing(why)) }
 
+        h2 { "What the caches do" }
+        (figures(&["prefetch", "staircase"])?)
+        (section(&run.cache, |c| {
+            let mut shown = Vec::new();
+            if let Some(p) = c.prefetch.get() {
+                shown.push(Shown::cards(tables::prefetch_claim(p)));
+                shown.push(Shown::plain(tables::prefetch(c, p)));
+            }
+            shown.push(Shown::plain(tables::staircase(c)));
+            shown
+        }))
+        @if let Some(why) = run.cache.get().and_then(|c| c.prefetch.why()) { (missing(why)) }
+
+        h2 { "What the processor does for a token" }
+        (section(&run.counters, |c| vec![Shown::plain(tables::costs(c)).wide()]))
+
         h2 { "Are the answers right" }
         (figures(&["depth"])?)
         (section(&run.agreement, |a| {

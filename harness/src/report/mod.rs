@@ -4,7 +4,9 @@
 //! same `run.json` gives the same bytes on every machine.
 
 mod agreement;
+mod cache;
 pub(crate) mod chart;
+mod costs;
 mod finding;
 pub(crate) mod html;
 mod latency;

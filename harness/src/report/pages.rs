@@ -1,6 +1,8 @@
 //! `report.md`, to be pasted into a pull request, and the fix log.
 
 use super::agreement;
+use super::cache;
+use super::costs;
 use super::finding::{Finding, no_time};
 use super::latency;
 use super::markdown::{line, text as md};
@@ -35,6 +37,8 @@ pub fn report(run: &Run) -> String {
             "Generations",
             run.generation.as_ref().map(latency::generation_line),
         ),
+        ("Caches", run.cache.as_ref().map(cache::line)),
+        ("Counters", run.counters.as_ref().map(costs::line)),
     ] {
         if let Measured::Is((mark, line)) = line {
             out += &format!("- **{what}** {} {}\n", mark.sign(), md(&line));

@@ -8,7 +8,9 @@
 //! [`Comparison`].
 
 mod agreement;
+mod cache;
 mod correctness;
+mod costs;
 mod error;
 mod finding;
 mod generation;
@@ -20,7 +22,9 @@ mod profile;
 mod store;
 
 pub use agreement::{Agreement, DepthError, KernelTexts, Likelihood, Scan};
+pub use cache::{CacheLevel, CacheStudy, Prefetch, PrefetchDistance, PrefetchSet, Stair};
 pub use correctness::{Check, CheckStatus, Checks, Defect, DefectError, DefectOutcome};
+pub use costs::{CostStudy, Costs, PartCosts};
 pub use error::RunError;
 pub use finding::{Decision, ErrorBound, Setting, StepFinding};
 pub use generation::{CacheGain, ContextGain, Generation, GenerationTime};
@@ -110,6 +114,12 @@ pub struct Run {
     /// Whole generations.
     #[serde(default)]
     pub generation: Measured<Generation>,
+    /// The machine's caches.
+    #[serde(default)]
+    pub cache: Measured<CacheStudy>,
+    /// What the processor does for a token.
+    #[serde(default)]
+    pub counters: Measured<CostStudy>,
     /// What the run cost and what it left out.
     #[serde(default)]
     pub totals: Measured<Totals>,
@@ -147,6 +157,8 @@ impl Run {
             tokens: Measured::default(),
             latency: Measured::default(),
             generation: Measured::default(),
+            cache: Measured::default(),
+            counters: Measured::default(),
             totals: Measured::default(),
         }
     }

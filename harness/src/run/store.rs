@@ -1,9 +1,9 @@
 //! Reading and writing run folders.
 
 use super::{
-    Agreement, Checks, Defect, Generation, KernelRow, Ladder, Latency, MachineSummary, Measured,
-    ModelSummary, Product, Profile, Run, RunError, SCHEMA, ScalingPoint, Selection, Settings,
-    Totals, WholeToken, Yardsticks,
+    Agreement, CacheStudy, Checks, CostStudy, Defect, Generation, KernelRow, Ladder, Latency,
+    MachineSummary, Measured, ModelSummary, Product, Profile, Run, RunError, SCHEMA, ScalingPoint,
+    Selection, Settings, Totals, WholeToken, Yardsticks,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -33,6 +33,8 @@ pub enum Section {
     Tokens(Measured<Vec<WholeToken>>),
     Latency(Measured<Latency>),
     Generation(Measured<Generation>),
+    Cache(Measured<CacheStudy>),
+    Counters(Measured<CostStudy>),
     Totals(Measured<Totals>),
 }
 
@@ -56,6 +58,8 @@ pub enum SectionName {
     Tokens,
     Latency,
     Generation,
+    Cache,
+    Counters,
     Totals,
 }
 
@@ -78,6 +82,8 @@ impl Section {
             Self::Tokens(_) => SectionName::Tokens,
             Self::Latency(_) => SectionName::Latency,
             Self::Generation(_) => SectionName::Generation,
+            Self::Cache(_) => SectionName::Cache,
+            Self::Counters(_) => SectionName::Counters,
             Self::Totals(_) => SectionName::Totals,
         }
     }
@@ -99,6 +105,8 @@ impl Section {
             Self::Tokens(s) => run.tokens = s,
             Self::Latency(s) => run.latency = s,
             Self::Generation(s) => run.generation = s,
+            Self::Cache(s) => run.cache = s,
+            Self::Counters(s) => run.counters = s,
             Self::Totals(s) => run.totals = s,
         }
     }

@@ -1,10 +1,11 @@
-//! What this machine can do at best, measured in the same run as the cases: read bandwidth and
-//! int8 multiply-add peak.
+//! What this machine can do at best, measured in the same run as the cases: read bandwidth, int8
+//! multiply-add peak, and the latency of a load.
 //!
 //! On a shared machine the ceiling itself moves, so a percentage of it means something only
 //! when both come from the same rounds. A yardstick is therefore a case like any other: it is
 //! [`Verified`] by the value it computes, and entered into [`crate::measure::round_robin`].
 
+mod chase;
 mod dot;
 #[cfg(target_arch = "x86_64")]
 mod dot_amx;
@@ -16,6 +17,7 @@ mod read;
 mod read_x86;
 mod team;
 
+pub use chase::{Chase, LOADS, load_latency};
 pub use dot::{Instruction, dot_peak};
 pub use read::{Limit, ReadBuffer, ReadVariant, best_read_bandwidth, read_bandwidth};
 

@@ -16,6 +16,8 @@ use std::time::Duration;
 /// Bytes that each thread reads in one iteration: some 0.1 ms, so that most slices are over before
 /// the scheduler interrupts them, and the first lines, which wait for memory, do not count.
 const CHUNK: usize = 2 << 20;
+/// Bytes that each thread reads in one iteration of a smaller working set.
+const PASS: usize = 256 << 10;
 const GIB: u64 = 1 << 30;
 
 /// The buffer that all read yardsticks of a run walk through, with one common position: what one
@@ -23,6 +25,8 @@ const GIB: u64 = 1 << 30;
 pub struct ReadBuffer {
     lines: Vec<Line>,
     chunk_lines: usize,
+    /// How often a chunk is read in one iteration.
+    passes: usize,
     next_chunk: AtomicUsize,
     limit: Option<Limit>,
 }
@@ -73,6 +77,23 @@ impl ReadBuffer {
         Ok(Arc::new(buffer))
     }
 
+    /// A working set of so many bytes, rounded down to cache lines or to chunks: where it fits
+    /// into a cache, that cache is what is read.
+    ///
+    /// # Errors
+    /// When the memory can't be had, or `bytes` are less than a cache line.
+    pub fn working_set(bytes: u64, threads: usize) -> Result<Arc<Self>, Unavailable> {
+        let chunk = bytes.min(CHUNK as u64) as usize / size_of::<Line>() * size_of::<Line>();
+        let made = (chunk > 0).then(|| Self::new(bytes, chunk, threads));
+        let mut set = made.flatten().ok_or_else(|| {
+            let what = format!("read bandwidth, {} KiB", bytes >> 10);
+            Unavailable::new(what, "no memory for it, or less than a cache line")
+        })?;
+        // Adding up vectors and looking for the next chunk must not count.
+        set.passes = (PASS / chunk).max(1);
+        Ok(Arc::new(set))
+    }
+
     fn new(bytes: u64, chunk: usize, threads: usize) -> Option<Self> {
         let chunk_lines = chunk / size_of::<Line>();
         let chunks = usize::try_from(bytes).ok()? / chunk;
@@ -80,6 +101,7 @@ impl ReadBuffer {
         Some(Self {
             lines: lines((chunks > 0).then_some(chunks)? * chunk_lines, threads, line)?,
             chunk_lines,
+            passes: 1,
             next_chunk: AtomicUsize::new(0),
             limit: None,
         })
@@ -175,6 +197,15 @@ impl ReadVariant {
         all
     }
 
+    /// The widest loads that can run here, without prefetch and, where there are such, with:
+    /// caches are read fastest by the first, memory by the second.
+    pub fn widest() -> Vec<Self> {
+        let mut all = Self::candidates();
+        let widest = all.last().map(|v| v.loads);
+        all.retain(|v| Some(v.loads) == widest && matches!(v.prefetch, None | Some(2048)));
+        all
+    }
+
     /// Name for reports, such as `avx512+prefetch2048`.
     pub fn name(&self) -> String {
         let loads = match self.loads {
@@ -223,8 +254,13 @@ impl Worker for Reader {
         self.want = 0;
         for _ in 0..iterations {
             let (first, chunk) = self.buffer.take_chunk();
-            got = got.wrapping_add(self.variant.sum(chunk));
-            self.want = self.want.wrapping_add(expected_sum(first, chunk.len()));
+            for _ in 0..self.buffer.passes {
+                got = got.wrapping_add(self.variant.sum(std::hint::black_box(chunk)));
+            }
+            let once = expected_sum(first, chunk.len());
+            self.want = self
+                .want
+                .wrapping_add(once.wrapping_mul(self.buffer.passes as u64));
         }
         got
     }
@@ -254,7 +290,7 @@ pub fn read_bandwidth(
     Yardstick::verified(
         format!("read-{}-{threads}t", variant.name()),
         Unit::GigabytesPerSecond,
-        (threads * buffer.chunk_lines * size_of::<Line>()) as u64,
+        (threads * buffer.passes * buffer.chunk_lines * size_of::<Line>()) as u64,
         (0..threads).map(|_| worker()).collect(),
     )
 }
@@ -306,6 +342,7 @@ pub fn best_read_bandwidth(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Timed;
 
     const MIB: u64 = 1 << 20;
 
@@ -320,6 +357,24 @@ mod tests {
             let sum = words.map(word).fold(0, u64::wrapping_add);
             assert_eq!(expected_sum(first, count), sum, "{first} {count}");
         }
+    }
+
+    #[test]
+    fn a_small_working_set_is_read_several_times_an_iteration() {
+        for (bytes, read) in [
+            (16 << 10, PASS),
+            (100 << 10, 2 * (100 << 10)),
+            (8 << 20, CHUNK),
+        ] {
+            let set = ReadBuffer::working_set(bytes, 1).unwrap();
+            assert_eq!(set.bytes(), bytes);
+            for variant in ReadVariant::widest() {
+                let mut case = read_bandwidth(&set, 1, variant).unwrap();
+                assert_eq!(case.case().work_per_iteration(), read as u64);
+                Entrant::new("set", &mut case).time(3).unwrap();
+            }
+        }
+        assert!(ReadBuffer::working_set(63, 1).is_err());
     }
 
     #[test]

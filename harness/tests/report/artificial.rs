@@ -1,6 +1,7 @@
 //! A run whose every figure is made up, on a machine that does not exist.
 
 mod agreement;
+mod costs;
 
 use bitgauge::measure::stats::{Between, Percentile};
 use bitgauge::run::{
@@ -11,7 +12,6 @@ use bitgauge::run::{
     Settings, Skipped, Step, Target, TimedModel, TokenTimes, Tool, Totals, Verdict, WholeToken,
     WrongAnswer, Yardstick, Yardsticks,
 };
-use std::collections::BTreeMap;
 
 /// A run that was begun and measured nothing.
 pub fn bare_run() -> Run {
@@ -29,7 +29,7 @@ pub fn bare_run() -> Run {
             threads: 2,
             seed: 1101,
             model: "imaginary".into(),
-            options: BTreeMap::new(),
+            options: Default::default(),
         },
     )
 }
@@ -688,6 +688,7 @@ pub fn full_run() -> Run {
     run.tokens = Measured::Is(tokens());
     run.latency = Measured::Is(latency());
     run.generation = Measured::Is(generation());
+    costs::add(&mut run);
     run.totals = Measured::Is(Totals {
         seconds: 77.7,
         skipped: vec![Skipped {

@@ -1,6 +1,8 @@
 //! `bitgauge run`: measure, check, and write the before/after page.
 
+mod cache;
 mod correctness;
+mod counters;
 mod generation;
 mod ladder;
 mod latency;
@@ -41,6 +43,10 @@ pub enum Suite {
     Latency,
     /// Whole generations, with the KV cache and without
     Generation,
+    /// Prefetch distances, and the staircase of caches and memory
+    Cache,
+    /// What the processor does for a token: counted, or simulated
+    Counters,
     /// The fixes, one at a time
     Ladder,
 }
@@ -53,6 +59,8 @@ impl Suite {
             Suite::Scaling => "scaling",
             Suite::Latency => "latency",
             Suite::Generation => "generation",
+            Suite::Cache => "cache",
+            Suite::Counters => "counters",
             Suite::Ladder => "ladder",
         }
     }
@@ -114,6 +122,8 @@ const SUITES: &[(Suite, Measure)] = &[
     (Suite::Scaling, limits::measure),
     (Suite::Latency, latency::measure),
     (Suite::Generation, generation::measure),
+    (Suite::Cache, cache::measure),
+    (Suite::Counters, counters::measure),
     (Suite::Ladder, ladder::measure),
 ];
 

@@ -12,6 +12,7 @@ mod limits;
 mod palette;
 mod parts;
 mod picture;
+mod staircase;
 pub mod trend;
 mod worth;
 
@@ -53,7 +54,7 @@ impl Chart {
 }
 
 /// Names of all charts that this build can draw.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 11] = [
     "before_after",
     "cumulative",
     "isolated",
@@ -63,6 +64,8 @@ pub const NAMES: [&str; 9] = [
     "latency",
     "cache",
     "depth",
+    "prefetch",
+    "staircase",
 ];
 
 /// Every chart that the run has data for, in the order of the page.
@@ -89,6 +92,13 @@ pub fn all(run: &Run) -> Vec<Chart> {
             .get()
             .and_then(|a| a.depth.get())
             .and_then(|d| depth::depth(d)),
+        run.cache
+            .get()
+            .and_then(|c| c.prefetch.get())
+            .and_then(staircase::prefetch),
+        run.cache
+            .get()
+            .and_then(|c| staircase::staircase(c, &run.products)),
     ]
     .into_iter()
     .flatten()

@@ -2,6 +2,8 @@
 
 mod agreement;
 mod answers;
+mod cache;
+mod costs;
 mod ladder;
 mod latency;
 mod limits;
@@ -10,6 +12,8 @@ mod setup;
 
 pub use agreement::{agreement, depth, likelihood, texts};
 pub use answers::{checks, defects};
+pub use cache::{prefetch, prefetch_claim, staircase};
+pub use costs::costs;
 pub use ladder::{claims, isolated, masking, rungs, samples_csv};
 pub use latency::{
     cache_by_context, cache_gain, generation, latency, latency_parts, latency_samples_csv,
@@ -24,7 +28,7 @@ use super::wording::number;
 use crate::run::{Agreement, Measured, Run};
 
 /// Names of all tables that this build can write, that of the raw samples included.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 31] = [
     "claims",
     "reported",
     "steps",
@@ -45,6 +49,10 @@ pub const NAMES: [&str; 27] = [
     "texts",
     "likelihood",
     "depth",
+    "prefetch",
+    "prefetch_claim",
+    "staircase",
+    "counters",
     "checks",
     "defects",
     "kernels",
@@ -84,6 +92,16 @@ pub fn all(run: &Run) -> Vec<Table> {
         run.agreement.as_ref().map(texts),
         within(run, |a| a.likelihood.as_ref().map(likelihood)),
         within(run, |a| a.depth.as_ref().map(|d| depth(d))),
+        match run.cache.get().map(|c| (c, &c.prefetch)) {
+            Some((c, Measured::Is(p))) => Measured::Is(prefetch(c, p)),
+            _ => Measured::unavailable(""),
+        },
+        match run.cache.get().map(|c| &c.prefetch) {
+            Some(Measured::Is(p)) => Measured::Is(prefetch_claim(p)),
+            _ => Measured::unavailable(""),
+        },
+        run.cache.as_ref().map(staircase),
+        run.counters.as_ref().map(costs),
         run.checks.as_ref().map(|c| checks(c, |_| true)),
         run.defects.as_ref().map(|d| defects(d)),
         run.kernels.as_ref().map(|k| kernels(k)),
