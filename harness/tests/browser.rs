@@ -182,7 +182,7 @@ fn the_page_of_a_run() {
     let page = of_run(&full_run());
     let seen = check(&browser, &page);
     assert_eq!(seen.tables, page.matches("<table").count());
-    assert_eq!(seen.pictures, 8);
+    assert_eq!(seen.pictures, 11);
     assert!(seen.tables > 10 && seen.moved > 100, "{seen:?}");
     let sheets = sheets(&browser, &page);
     assert!((2..30).contains(&sheets), "{sheets} sheets");
