@@ -1,6 +1,6 @@
 //! What this machine did run after run, so that a drift is seen that no single gate catches.
 //!
-//! A [`file`] holds a line a run: the ratios of a [`crate::baseline::Baseline`], without the slices
+//! A [`mod@file`] holds a line a run: the ratios of a [`crate::baseline::Baseline`], without the slices
 //! that they were made of. [`trend`] puts the lines of each class of machine in the order of their
 //! times, and looks for changes of level in every case.
 

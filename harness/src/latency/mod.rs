@@ -26,7 +26,7 @@ const ROUNDS: usize = 10;
 /// Confidence level of the intervals.
 const LEVEL: f64 = 0.95;
 
-/// Times single tokens: greedy ones, and [`FEWEST`] with all logits between them.
+/// Times single tokens: greedy ones, and `FEWEST` with all logits between them.
 ///
 /// # Errors
 /// When the kernel answers wrongly, the two ways to choose don't agree on every token, threads

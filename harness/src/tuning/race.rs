@@ -24,11 +24,11 @@ pub struct Plan<'a> {
     /// How rows are spread, over how many threads.
     pub scheduler: Arc<dyn Scheduler>,
     /// Bytes that a token of the model reads from its matrices: each kernel has copies for so
-    /// many, up to [`FAR`].
+    /// many, up to `FAR`.
     pub token_bytes: usize,
     /// Whose choice is followed.
     pub goal: Goal,
-    /// Time for one race, about; [`LEAST_ROUNDS`] are run in any case.
+    /// Time for one race, about; `LEAST_ROUNDS` are run in any case.
     pub budget: Duration,
     /// Seed of the orders.
     pub seed: u64,

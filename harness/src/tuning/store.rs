@@ -17,7 +17,7 @@ pub const SCHEMA: u32 = 1;
 /// Everything that was measured on a machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tuning {
-    /// [`SCHEMA`].
+    /// `SCHEMA`.
     pub schema: u32,
     /// Version of the program that wrote it.
     pub version: String,

@@ -61,18 +61,28 @@ fn ask<const PREFETCH: bool>(line: &Line, distance: usize) {
 
 #[target_feature(enable = "avx2")]
 fn sum_avx2<const PREFETCH: bool>(lines: &[Line], distance: usize) -> u64 {
-    let mut sums = [_mm256_setzero_si256(); 8];
+    let zero = _mm256_setzero_si256();
+    let [mut a, mut b, mut c, mut d] = [zero; 4];
+    let [mut e, mut f, mut g, mut h] = [zero; 4];
     let (blocks, rest) = lines.as_chunks::<4>();
-    for block in blocks {
-        for (line, sums) in block.iter().zip(sums.as_chunks_mut::<2>().0) {
-            ask::<PREFETCH>(line, distance);
-            let at = line.0.as_ptr().cast::<__m256i>();
+    // Eight names and not an array: a build that optimises little keeps an array in memory.
+    macro_rules! add {
+        ($line:expr, $low:ident, $high:ident) => {
+            ask::<PREFETCH>($line, distance);
+            let at = $line.0.as_ptr().cast::<__m256i>();
             // SAFETY: a line is 64 bytes aligned to 64, so two vectors of 32, each aligned.
             let (low, high) = unsafe { (_mm256_load_si256(at), _mm256_load_si256(at.add(1))) };
-            sums[0] = _mm256_add_epi64(sums[0], low);
-            sums[1] = _mm256_add_epi64(sums[1], high);
-        }
+            $low = _mm256_add_epi64($low, low);
+            $high = _mm256_add_epi64($high, high);
+        };
     }
+    for block in blocks {
+        add!(&block[0], a, b);
+        add!(&block[1], c, d);
+        add!(&block[2], e, f);
+        add!(&block[3], g, h);
+    }
+    let sums = [a, b, c, d, e, f, g, h];
     let mut words = [0_u64; 4];
     for sum in sums {
         // SAFETY: both are 32 bytes of integers, for which every pattern is a value.
@@ -87,17 +97,29 @@ fn sum_avx2<const PREFETCH: bool>(lines: &[Line], distance: usize) -> u64 {
 
 #[target_feature(enable = "avx512f")]
 fn sum_avx512<const PREFETCH: bool>(lines: &[Line], distance: usize) -> u64 {
-    let mut sums = [_mm512_setzero_si512(); 8];
+    let zero = _mm512_setzero_si512();
+    let [mut a, mut b, mut c, mut d] = [zero; 4];
+    let [mut e, mut f, mut g, mut h] = [zero; 4];
     let (blocks, rest) = lines.as_chunks::<8>();
-    for block in blocks {
-        for (line, sum) in block.iter().zip(&mut sums) {
-            ask::<PREFETCH>(line, distance);
+    macro_rules! add {
+        ($line:expr, $sum:ident) => {
+            ask::<PREFETCH>($line, distance);
             // SAFETY: a line is 64 bytes aligned to 64, as the vector is.
-            let words = unsafe { _mm512_load_si512(line.0.as_ptr().cast::<__m512i>()) };
-            *sum = _mm512_add_epi64(*sum, words);
-        }
+            let words = unsafe { _mm512_load_si512($line.0.as_ptr().cast::<__m512i>()) };
+            $sum = _mm512_add_epi64($sum, words);
+        };
     }
-    let all = sums
+    for block in blocks {
+        add!(&block[0], a);
+        add!(&block[1], b);
+        add!(&block[2], c);
+        add!(&block[3], d);
+        add!(&block[4], e);
+        add!(&block[5], f);
+        add!(&block[6], g);
+        add!(&block[7], h);
+    }
+    let all = [a, b, c, d, e, f, g, h]
         .into_iter()
         .fold(_mm512_setzero_si512(), |a, b| _mm512_add_epi64(a, b));
     let tail = rest.iter().flat_map(|line| line.0);
