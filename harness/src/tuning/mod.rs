@@ -1,10 +1,10 @@
 //! Which kernel is fastest here, by measuring: every kernel that can run, on each size of matrix, in
 //! both phases, on a number of threads.
 //!
-//! The way of a choice: the kernels of a size are judged by the oracle and [raced](race) in one
+//! The way of a choice: the kernels of a size are judged by the oracle and raced (`race`) in one
 //! interleaved run, over copies of the weights that come from where a model's come from; the
-//! [choice] holds each against the kernel that detection selects; the figures are
-//! [kept](store) for this machine; [`Tuned`] gives a model's matrices their kernels.
+//! `choice` holds each against the kernel that detection selects; the figures are
+//! kept (`store`) for this machine; [`Tuned`] gives a model's matrices their kernels.
 //!
 //! A matrix is packed once, for one kernel, and both phases run that one. So a size has a choice a
 //! phase, and a [`Goal`] says which it follows.
