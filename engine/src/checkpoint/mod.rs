@@ -486,13 +486,11 @@ impl Checkpoint {
         file::expect(&self.files[*file].map, entry.bytes.clone());
         let (_, packed) = self.bytes(name);
         let outcome = values::decode_trits(trits, packed);
-        let (path, offset) = (self.path_of(name).to_owned(), entry.bytes.start);
-        let len = packed.len();
         self.release(name);
         outcome.map_err(|InvalidAt(i)| CheckpointError::Tensor {
-            path,
+            path: self.path_of(name).to_owned(),
             tensor: name.into(),
-            offset: (offset + i % len) as u64,
+            offset: (entry.bytes.start + i % packed.len()) as u64,
             found: format!("code 3 at {}", place(i, columns)),
             right: "code 0, 1 or 2 for the trits -1, 0 and 1".into(),
         })

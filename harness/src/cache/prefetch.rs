@@ -8,10 +8,9 @@ use super::sets::{Walk, WorkingSet, sizes};
 use super::{Plan, most_bytes, race, rounds};
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
+use crate::ladder::verdict::above;
 use crate::measure::Entrant;
-use crate::run::{
-    CacheLevel, Claim, Estimate, Measured, Prefetch, PrefetchDistance, PrefetchSet, Verdict,
-};
+use crate::run::{CacheLevel, Claim, Measured, Prefetch, PrefetchDistance, PrefetchSet, Verdict};
 
 /// Bytes ahead, between none and the engine's own two steps.
 const BYTES: [usize; 5] = [256, 1 << 10, 4 << 10, 8 << 10, 16 << 10];
@@ -138,30 +137,13 @@ fn verdict(claim: &Claim, sets: &[PrefetchSet], levels: &[CacheLevel]) -> Verdic
         let why = "the largest set of this run may lie in the last-level cache";
         return Verdict::NotMeasurable { why: why.into() };
     }
-    held(claim, &speedup)
-}
-
-fn held(claim: &Claim, speedup: &Estimate) -> Verdict {
-    let measured = format!(
-        "{:.2}x ({:.2}-{:.2}) from memory",
-        speedup.value, speedup.low, speedup.high
-    );
-    if speedup.low > claim.low {
-        Verdict::Confirmed
-    } else if speedup.high <= claim.low {
-        Verdict::Refuted {
-            by: format!("{measured} is not above {}x", claim.low),
-        }
-    } else {
-        Verdict::NotMeasurable {
-            why: format!("{measured} straddles {}x", claim.low),
-        }
-    }
+    above(claim, &speedup, " from memory")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Estimate;
 
     fn set(bytes: u64, low: f64, high: f64) -> PrefetchSet {
         let speedup = Estimate {

@@ -9,6 +9,7 @@ use super::{Way, could_not, ms, wrong};
 use crate::decoder::cases::token;
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
+use crate::ladder::verdict::above;
 use crate::measure::{Entrant, Timed, Verified};
 use crate::run::{Block, CacheGain, Claim, ContextGain, Estimate, Measured, TimedModel, Verdict};
 
@@ -238,21 +239,7 @@ fn verdict(model: &TimedModel, claim: &Claim, speedup: &Estimate) -> Verdict {
         );
         return Verdict::NotMeasurable { why };
     }
-    let measured = format!(
-        "{:.2}x ({:.2}-{:.2})",
-        speedup.value, speedup.low, speedup.high
-    );
-    if speedup.low > claim.low {
-        Verdict::Confirmed
-    } else if speedup.high <= claim.low {
-        Verdict::Refuted {
-            by: format!("{measured} is not above {}x", claim.low),
-        }
-    } else {
-        Verdict::NotMeasurable {
-            why: format!("{measured} straddles {}x", claim.low),
-        }
-    }
+    above(claim, speedup, "")
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod models;
 mod portion;
 pub mod race;
 mod setup;
-mod verdict;
+pub mod verdict;
 
 use std::path::Path;
 use std::time::Duration;
@@ -160,11 +160,7 @@ pub fn run(
     stage("ladder: duels", 3 * steps);
     let mut scribe = Scribe {
         plan,
-        portions: Portions {
-            models: &models,
-            schedulers: &schedulers,
-            context: definition.context,
-        },
+        portions: Portions::new(&models, &schedulers, definition.context),
         contestants: &contestants,
         race: &race,
         cases: &mut cases,
@@ -225,6 +221,7 @@ pub fn run(
         },
     );
     let bytes_per_token = model.map_or(0, |m| (m.ternary_bytes() + m.head_bytes()) as u64);
+    drop(scribe);
     drop(cases);
     drop(models);
 
@@ -265,8 +262,8 @@ struct Scribe<'a, 'p, 'm> {
     budget: Budget,
 }
 
-impl Scribe<'_, '_, '_> {
-    fn contestant(&self, state: &State) -> Result<&Contestant, Failure> {
+impl<'a> Scribe<'a, '_, '_> {
+    fn contestant(&self, state: &State) -> Result<&'a Contestant, Failure> {
         let setup = Setup::of(state)?;
         self.contestants
             .iter()

@@ -1,7 +1,7 @@
 //! Holding a claim against what was measured.
 
 use super::definition::{Claim, Target};
-use crate::run::{Estimate, Verdict};
+use crate::run::{self, Estimate, Verdict};
 
 /// What becomes of a claimed speedup of `claim.low` at least, given the measured one, the relative
 /// error of the answers, and the threads that this machine could use.
@@ -49,6 +49,25 @@ pub fn of_speedup(
         claim.low, speedup.blocks
     );
     Verdict::NotMeasurable { why }
+}
+
+/// What becomes of a claim that a speedup is above `claim.low`; `from` is told after the figure.
+pub fn above(claim: &run::Claim, speedup: &Estimate, from: &str) -> Verdict {
+    let measured = format!(
+        "{:.2}x ({:.2}-{:.2}){from}",
+        speedup.value, speedup.low, speedup.high
+    );
+    if speedup.low > claim.low {
+        Verdict::Confirmed
+    } else if speedup.high <= claim.low {
+        Verdict::Refuted {
+            by: format!("{measured} is not above {}x", claim.low),
+        }
+    } else {
+        Verdict::NotMeasurable {
+            why: format!("{measured} straddles {}x", claim.low),
+        }
+    }
 }
 
 /// What becomes of a claimed bound on a figure, given the figure with its interval.
