@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod baseline;
 pub mod bench;
 pub mod bisect;
+pub mod busy;
 pub mod cache;
 pub mod calibration;
 pub mod cli;

@@ -83,6 +83,24 @@ impl Group {
         }
     }
 
+    /// Stops the group for a while.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Fails only where nothing of the group is left; until `end` reaps its leader, the number
+        // can't belong to another.
+        if self.status.is_none() {
+            let _ = kill_process_group(Pid::from_child(&self.child), signal);
+        }
+    }
+
     /// Kills what is left of the group and reaps the leader. `None` where the system lost it.
     pub fn end(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {

@@ -124,6 +124,7 @@ fn every_promised_file_is_there() {
         "csv/parts.csv",
         "csv/products.csv",
         "csv/tokens.csv",
+        "csv/targets.csv",
         "csv/yardsticks.csv",
         "csv/latency.csv",
         "csv/latency_targets.csv",

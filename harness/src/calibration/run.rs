@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::against::{self, Against, AgainstRow};
 use super::comparisons::{Comparison, Functions, Pairs, Turns, rules};
-use super::load::Load;
 use super::planted::{self, Planted};
 use super::row::Measured;
 use super::{ALPHA, Calibration, DEFAULT_MARGIN, Route, SCHEMA, cases};
+use crate::busy::Busy;
 use crate::compare::Plan;
 use crate::compare::workers::Source;
 use crate::exit::{Exit, Failure};
@@ -212,8 +212,8 @@ impl Run<'_> {
     }
 
     /// The load of a stage.
-    fn load(&self, processes: usize) -> Result<Load, Failure> {
-        Load::start(&self.settings.program, processes).map_err(|e| {
+    fn load(&self, processes: usize) -> Result<Busy, Failure> {
+        Busy::start(&self.settings.program, processes).map_err(|e| {
             Failure::could_not_run(format!("{}: {e}", self.settings.program.display()))
         })
     }
@@ -412,7 +412,7 @@ impl Run<'_> {
 }
 
 /// A load that ended early was none.
-fn still_on(load: &Load) -> Result<(), Failure> {
+fn still_on(load: &Busy) -> Result<(), Failure> {
     match load.is_on() {
         true => Ok(()),
         false => Err(Failure::could_not_run(

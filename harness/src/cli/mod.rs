@@ -137,7 +137,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Bisect(arguments) => bisect::run(arguments, output),
         Command::Calibrate(arguments) => calibrate::run(arguments, threads, output),
         Command::Busy { parent } => {
-            crate::calibration::busy(*parent);
+            crate::busy::compute(*parent);
             Ok(Exit::Held)
         }
         Command::Selftest(arguments) => selftest::run(arguments, output),

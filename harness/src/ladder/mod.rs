@@ -415,7 +415,9 @@ impl<'a> Scribe<'a, '_, '_> {
                     why: "only a part of the model's layers was run".into(),
                 }
             }
-            (Measured::Is(figure), _) => verdict::of_target(target, figure),
+            (Measured::Is(figure), _) => {
+                verdict::of_target(target.at_least, target.at_most, figure)
+            }
         };
         Ok(run::Target {
             id,

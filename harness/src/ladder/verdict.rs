@@ -1,6 +1,6 @@
 //! Holding a claim against what was measured.
 
-use super::definition::{Claim, Target};
+use super::definition::Claim;
 use crate::run::{self, Estimate, Verdict};
 
 /// What becomes of a claimed speedup of `claim.low` at least, given the measured one, the relative
@@ -70,10 +70,10 @@ pub fn above(claim: &run::Claim, speedup: &Estimate, from: &str) -> Verdict {
     }
 }
 
-/// What becomes of a claimed bound on a figure, given the figure with its interval.
-pub fn of_target(target: &Target, figure: &Estimate) -> Verdict {
+/// What becomes of a bound on a figure, given the figure with its interval.
+pub fn of_target(at_least: Option<f64>, at_most: Option<f64>, figure: &Estimate) -> Verdict {
     let measured = format!("{:.2} ({:.2}-{:.2})", figure.value, figure.low, figure.high);
-    let (holds, fails, bound) = match (target.at_least, target.at_most) {
+    let (holds, fails, bound) = match (at_least, at_most) {
         (Some(bound), _) => (figure.low >= bound, figure.high < bound, bound),
         (None, Some(bound)) => (figure.high <= bound, figure.low > bound, bound),
         (None, None) => return Verdict::NoClaim,
@@ -177,21 +177,14 @@ mod tests {
 
     #[test]
     fn a_target_is_held_by_the_whole_interval() {
-        let at_least = |bound| Target {
-            id: "t".into(),
-            text: String::new(),
-            figure: super::super::definition::Figure::TokenS,
-            at_least: Some(bound),
-            at_most: None,
-        };
         let figure = measured(10.5, 10.0, 11.0);
-        assert_eq!(of_target(&at_least(10.0), &figure), Verdict::Confirmed);
+        assert_eq!(of_target(Some(10.0), None, &figure), Verdict::Confirmed);
         assert!(matches!(
-            of_target(&at_least(10.7), &figure),
+            of_target(Some(10.7), None, &figure),
             Verdict::NotMeasurable { .. }
         ));
         assert!(matches!(
-            of_target(&at_least(12.0), &figure),
+            of_target(Some(12.0), None, &figure),
             Verdict::Refuted { .. }
         ));
     }

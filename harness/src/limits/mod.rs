@@ -3,11 +3,16 @@
 //! over threads each in one of their own.
 
 mod products;
+mod taken;
+mod targets;
 mod tokens;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitgauge_engine::isa::Isa;
+use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source};
 
 use crate::decoder::cases::Choice;
@@ -35,6 +40,8 @@ pub struct Plan<'a> {
     pub judge: &'a Judge,
     /// This machine.
     pub machine: &'a Machine,
+    /// The program whose busy process takes a processor: this one.
+    pub program: &'a Path,
     /// The most threads.
     pub threads: usize,
     /// Whether the short form was asked for.
@@ -53,6 +60,8 @@ pub struct Limits {
     pub products: Vec<run::Product>,
     /// Whole tokens against the read bandwidth.
     pub tokens: Vec<run::WholeToken>,
+    /// What was aimed at.
+    pub targets: Vec<run::Target>,
 }
 
 /// Yardsticks run this long at a time at least: a thread that has just been woken reads slowly.
@@ -93,7 +102,8 @@ pub fn run(
     }
     let mut cases = Cases::new(plan, &teams, counts.len())?;
 
-    let (mut naive, naive_work) = products::naive(plan)?;
+    let mut naive = products::small(plan, "naive")?;
+    let mut tables = products::small(plan, "tmac-scalar")?;
 
     let max_rounds = if plan.quick { 12 } else { 30 };
     stage(
@@ -119,8 +129,10 @@ pub fn run(
         let name = yardstick.case().name().to_owned();
         entrants.push(Entrant::new(name, yardstick));
     }
+    let naive_at = entrants.len();
     entrants.push(Entrant::new("naive", &mut naive));
-    giga.push(naive_work);
+    giga.push(products::small_work(plan));
+    entrants.push(Entrant::new("tmac-scalar", &mut tables));
     let schedule = Schedule {
         seed: plan.seed,
         warmup_rounds: 1,
@@ -197,10 +209,22 @@ pub fn run(
         Choice::Greedy => race.samples.rates(teams.len() + pool, 1.0),
     };
     let tokens = tokens::table(plan, &cases, &teams, &rates, &yardsticks);
+    let config = plan.model.config();
+    let targets = targets::all(&targets::Seen {
+        products: &products,
+        tokens: &tokens,
+        yardsticks: &yardsticks,
+        tables: scaling::speedup(&race, naive_at, naive_at + 1),
+        taken: taken::measure(plan, stage, step)?,
+        threads: plan.threads,
+        head_weights: config.vocab_size * config.hidden_size,
+        wide: Kernel::best().spec().isa() >= Isa::Avx512,
+    });
     Ok(Limits {
         yardsticks,
         scaling,
         products,
         tokens,
+        targets,
     })
 }

@@ -8,7 +8,7 @@ use bitgauge_engine::session::Part;
 use bitgauge_engine::trits::Trits;
 
 use super::Plan;
-use super::tokens::FullCase;
+use super::tokens::{FullCase, wrong_answers};
 use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::measure::{Answer, Timed, Tolerance, Verified};
@@ -118,21 +118,21 @@ fn row(w: Weights, seconds: &[f64], threads: usize, bandwidth: Option<&Estimate>
     }
 }
 
-/// A small product of the naive kernel, which fits into the caches.
-pub struct NaiveProduct {
+/// A small product of one kernel, which fits into the caches.
+pub struct SmallProduct {
     matrix: Matrix,
     input: Input,
     sums: Vec<i32>,
 }
 
-impl NaiveProduct {
+impl SmallProduct {
     fn multiply(&mut self) {
         self.matrix
             .sums(&self.input, 0..self.matrix.rows(), &mut self.sums);
     }
 }
 
-impl Timed for NaiveProduct {
+impl Timed for SmallProduct {
     fn iterate(&mut self, iterations: u64) {
         for _ in 0..iterations {
             self.multiply();
@@ -140,28 +140,35 @@ impl Timed for NaiveProduct {
     }
 }
 
-/// The naive kernel, a yardstick for every other, and its giga-operations an iteration.
+/// Rows of a small product.
+const ROWS: usize = 256;
+
+/// Giga-operations of a small product.
+pub fn small_work(plan: &Plan<'_>) -> f64 {
+    (2 * ROWS * plan.model.config().hidden_size) as f64 * 1e-9
+}
+
+/// A small product of the kernel `name`; all kernels have the same weights and activations.
 ///
 /// # Errors
-/// When it answers wrongly.
-pub fn naive(plan: &Plan<'_>) -> Result<(Verified<NaiveProduct>, f64), Failure> {
-    let (rows, cols) = (256, plan.model.config().hidden_size);
+/// When it can't be had or answers wrongly.
+pub fn small(plan: &Plan<'_>, name: &str) -> Result<Verified<SmallProduct>, Failure> {
+    let (rows, cols) = (ROWS, plan.model.config().hidden_size);
     let mut random = Random::new(plan.seed);
     let (weights, activations) = (random.trits(rows * cols), random.int8s(cols));
-    let kernel = Kernel::by_name("naive")?;
+    let kernel = Kernel::by_name(name)?;
     let want = oracle::ops::dot_rows(&weights, rows, cols, &activations);
     let mut input = Input::default();
     input.set(&activations, cols);
     input.prepare(kernel);
     let matrix = Matrix::pack(kernel, &Trits::new(rows, cols, weights)?);
-    let mut case = NaiveProduct {
+    let mut case = SmallProduct {
         matrix,
         input,
         sums: vec![i32::MIN; rows],
     };
     case.multiply();
     let got = Answer::Integers(case.sums.clone());
-    let case = Verified::check(case, &got, &Answer::Integers(want), Tolerance::Exact)
-        .map_err(|wrong| Failure::could_not_run(format!("naive: {}", wrong.reason())))?;
-    Ok((case, (2 * rows * cols) as f64 * 1e-9))
+    Verified::check(case, &got, &Answer::Integers(want), Tolerance::Exact)
+        .map_err(|wrong| wrong_answers(&format!("kernel {name}"), &wrong.reason().to_string()))
 }

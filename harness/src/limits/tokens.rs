@@ -89,7 +89,7 @@ fn judged<'m>(
     Ok((case, effort))
 }
 
-fn wrong_answers(what: &str, why: &str) -> Failure {
+pub fn wrong_answers(what: &str, why: &str) -> Failure {
     Failure {
         exit: Exit::WrongAnswers,
         message: format!("{what}: {why}"),

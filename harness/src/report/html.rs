@@ -118,6 +118,7 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
         ]))
         (section(&run.products, |p| vec![Shown::plain(tables::products(p)).wide()]))
         (section(&run.tokens, |t| vec![Shown::plain(tables::tokens(t)).wide()]))
+        (section(&run.targets, |t| vec![Shown::cards(tables::targets(t))]))
         (section(&run.yardsticks, |y| vec![Shown::plain(tables::yardsticks(y))]))
         (section(&run.scaling, |s| vec![Shown::plain(tables::scaling(s)).wide()]))
 

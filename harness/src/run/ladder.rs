@@ -59,7 +59,7 @@ pub enum Verdict {
     NoClaim,
 }
 
-/// A claim about the whole set of fixes.
+/// A bound that a figure was to keep: of the whole set of fixes, or of the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Stable name.

@@ -108,6 +108,9 @@ pub struct Run {
     /// Whole tokens against the read bandwidth.
     #[serde(default)]
     pub tokens: Measured<Vec<WholeToken>>,
+    /// What was aimed at, held against this machine's own limits.
+    #[serde(default)]
+    pub targets: Measured<Vec<Target>>,
     /// Single tokens.
     #[serde(default)]
     pub latency: Measured<Latency>,
@@ -155,6 +158,7 @@ impl Run {
             profiles: Measured::default(),
             products: Measured::default(),
             tokens: Measured::default(),
+            targets: Measured::default(),
             latency: Measured::default(),
             generation: Measured::default(),
             cache: Measured::default(),

@@ -3,7 +3,7 @@
 use super::{
     Agreement, CacheStudy, Checks, CostStudy, Defect, Generation, KernelRow, Ladder, Latency,
     MachineSummary, Measured, ModelSummary, Product, Profile, Run, RunError, SCHEMA, ScalingPoint,
-    Selection, Settings, Totals, WholeToken, Yardsticks,
+    Selection, Settings, Target, Totals, WholeToken, Yardsticks,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -31,6 +31,7 @@ pub enum Section {
     Profiles(Measured<Vec<Profile>>),
     Products(Measured<Vec<Product>>),
     Tokens(Measured<Vec<WholeToken>>),
+    Targets(Measured<Vec<Target>>),
     Latency(Measured<Latency>),
     Generation(Measured<Generation>),
     Cache(Measured<CacheStudy>),
@@ -56,6 +57,7 @@ pub enum SectionName {
     Profiles,
     Products,
     Tokens,
+    Targets,
     Latency,
     Generation,
     Cache,
@@ -80,6 +82,7 @@ impl Section {
             Self::Profiles(_) => SectionName::Profiles,
             Self::Products(_) => SectionName::Products,
             Self::Tokens(_) => SectionName::Tokens,
+            Self::Targets(_) => SectionName::Targets,
             Self::Latency(_) => SectionName::Latency,
             Self::Generation(_) => SectionName::Generation,
             Self::Cache(_) => SectionName::Cache,
@@ -103,6 +106,7 @@ impl Section {
             Self::Profiles(s) => run.profiles = s,
             Self::Products(s) => run.products = s,
             Self::Tokens(s) => run.tokens = s,
+            Self::Targets(s) => run.targets = s,
             Self::Latency(s) => run.latency = s,
             Self::Generation(s) => run.generation = s,
             Self::Cache(s) => run.cache = s,

@@ -189,7 +189,7 @@ impl Curve {
                 phase: phase.name().into(),
                 scheduler: scheduler.into(),
                 threads,
-                speedup: speedup(race, i, busy.clone()),
+                speedup: scaled(race, i, busy.clone()),
                 claimed_efficiency: claimed(threads).filter(|_| scheduler == "pool"),
             }
         });
@@ -257,26 +257,41 @@ fn beyond(most: usize) -> Vec<usize> {
         .collect()
 }
 
-fn speedup(race: &RoundRobin, case: usize, utilisation: Measured<Vec<f64>>) -> Scaled {
-    let of = |value, low, high, blocks| Scaled::Measured {
-        speedup: Estimate {
+/// Speedup of case `after` of a race over `before`.
+pub(crate) fn speedup(race: &RoundRobin, before: usize, after: usize) -> Measured<Estimate> {
+    let found = race.estimate(before, after, &Rules::default(), Stop::AfterBlocks);
+    match (found.speedup, found.low, found.high) {
+        (Some(value), Some(low), Some(high)) => Measured::Is(Estimate {
             value,
             low,
             high,
             level: LEVEL,
-            blocks,
-        },
-        utilisation,
-    };
-    if case == 0 {
-        return of(1.0, 1.0, 1.0, race.samples.rounds().len() as u64);
+            blocks: found.blocks,
+        }),
+        _ => Measured::unavailable(format!("{} blocks give no interval", found.blocks)),
     }
-    let found = race.estimate(0, case, &Rules::default(), Stop::AfterBlocks);
-    match (found.speedup, found.low, found.high) {
-        (Some(value), Some(low), Some(high)) => of(value, low, high, found.blocks),
-        _ => Scaled::Unavailable {
-            why: format!("{} blocks give no interval", found.blocks),
+}
+
+fn scaled(race: &RoundRobin, case: usize, utilisation: Measured<Vec<f64>>) -> Scaled {
+    if case == 0 {
+        let speedup = Estimate {
+            value: 1.0,
+            low: 1.0,
+            high: 1.0,
+            level: LEVEL,
+            blocks: race.samples.rounds().len() as u64,
+        };
+        return Scaled::Measured {
+            speedup,
+            utilisation,
+        };
+    }
+    match speedup(race, 0, case) {
+        Measured::Is(speedup) => Scaled::Measured {
+            speedup,
+            utilisation,
         },
+        Measured::Unavailable(why) => Scaled::Unavailable { why },
     }
 }
 

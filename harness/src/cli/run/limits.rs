@@ -12,7 +12,7 @@ use crate::run::{Measured, Section, SectionName, Selection};
 /// # Errors
 /// As [`limits::run`].
 pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
-    if m.has(SectionName::Tokens) {
+    if m.has(SectionName::Targets) {
         return Ok(());
     }
     let packed = m.packed()?;
@@ -22,6 +22,7 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
         chosen: &packed.chosen,
         judge: &packed.judge,
         machine: m.machine,
+        program: &std::env::current_exe()?,
         threads: m.threads,
         quick: m.quick,
         seed: m.seed,
@@ -40,5 +41,6 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
     m.record(Section::Yardsticks(Measured::Is(limits.yardsticks)))?;
     m.record(Section::Scaling(Measured::Is(limits.scaling)))?;
     m.record(Section::Products(Measured::Is(limits.products)))?;
-    m.record(Section::Tokens(Measured::Is(limits.tokens)))
+    m.record(Section::Tokens(Measured::Is(limits.tokens)))?;
+    m.record(Section::Targets(Measured::Is(limits.targets)))
 }

@@ -1,11 +1,13 @@
 //! Tables of speed against the machine: parts of a token, products, limits, threads.
 
+use super::super::latency::{mark_of, target};
 use super::super::reported::claim_verdict;
 use super::super::table::Kind::{Estimate, Number, Text};
 use super::super::table::{Cell, Table};
 use super::utilisation;
 use crate::run::{
-    Measured, Origin, Product, Profile, Scaled, ScalingPoint, WholeToken, Yardstick, Yardsticks,
+    Measured, Origin, Product, Profile, Scaled, ScalingPoint, Target, WholeToken, Yardstick,
+    Yardsticks,
 };
 
 /// A token's time by part.
@@ -99,6 +101,29 @@ pub fn tokens(tokens: &[WholeToken]) -> Table {
             Cell::number(&token.gb_s),
             Cell::number(&token.percent_of_bandwidth),
             Cell::number(&token.parts_percent),
+        ]);
+    }
+    t
+}
+
+/// What was aimed at.
+pub fn targets(targets: &[Target]) -> Table {
+    let mut t = Table::new(
+        "targets",
+        "What the engine aims at on any machine; missed where the whole interval is short of it",
+        &[
+            ("target", "Target", Text),
+            ("unit", "Unit", Text),
+            ("figure", "Measured", Estimate),
+            ("verdict", "Verdict", Text),
+        ],
+    );
+    for aim in targets {
+        t.push(vec![
+            Cell::Text(aim.text.clone()),
+            Cell::Text(aim.unit.clone()),
+            Cell::estimate(&aim.figure),
+            Cell::Verdict(mark_of(&aim.verdict), target(&aim.verdict)),
         ]);
     }
     t

@@ -1,16 +1,37 @@
-//! Caches and counters of a machine that does not exist.
+//! Caches, counters and targets of a machine that does not exist.
 
 use bitgauge::run::{
     CacheLevel, CacheStudy, Claim, CostStudy, Costs, Estimate, Measured, PartCosts, Prefetch,
-    PrefetchDistance, PrefetchSet, Run, Stair, Verdict,
+    PrefetchDistance, PrefetchSet, Run, Stair, Target, Verdict,
 };
 
 use super::around;
 
-/// Puts both sections into a run.
+/// Puts these sections into a run.
 pub fn add(run: &mut Run) {
     run.cache = Measured::Is(caches());
     run.counters = Measured::Is(counters());
+    run.targets = Measured::Is(targets());
+}
+
+fn targets() -> Vec<Target> {
+    let target = |id: &str, figure, verdict| Target {
+        id: id.into(),
+        text: format!("an aim called {id}: 71.3 % at least"),
+        unit: "%".into(),
+        figure,
+        verdict,
+    };
+    let refuted = Verdict::Refuted {
+        by: "55.1 against 71.3".into(),
+    };
+    let why = "a time could not be measured";
+    let open = Verdict::NotMeasurable { why: why.into() };
+    vec![
+        target("reached", is(88.3), Verdict::Confirmed),
+        target("missed", is(55.1), refuted),
+        target("open", Measured::unavailable(why), open),
+    ]
 }
 
 /// The estimate that stands for `value`.

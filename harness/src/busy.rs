@@ -10,16 +10,17 @@ use rustix::process::{Pid, getppid};
 
 use crate::process::Group;
 
-/// Processes that compute without end. Dropping it ends them; should this process be killed
-/// before that, they see that their parent is another one now, and end by themselves.
-pub struct Load {
+/// Processes that compute without end, unless they are paused. Dropping it ends them; should this
+/// process be killed before that, they see that their parent is another one now, and end by
+/// themselves: one that is paused is woken by the system then, since its group is an orphan.
+pub struct Busy {
     processes: Vec<Group>,
 }
 
 /// Time between two looks at the parent.
 const LOOK: Duration = Duration::from_millis(20);
 
-impl Load {
+impl Busy {
     /// Starts so many copies of `program`, which is a `bitgauge`.
     ///
     /// # Errors
@@ -35,20 +36,31 @@ impl Load {
             )
         };
         let processes = (0..processes).map(start).collect::<io::Result<_>>()?;
-        let load = Self { processes };
-        // A process counts as load once it computes.
+        let busy = Self { processes };
+        // A process counts as busy once it computes.
         std::thread::sleep(LOOK);
-        Ok(load)
+        Ok(busy)
     }
 
-    /// Whether all of them still compute.
+    /// Stops them for a while.
+    pub fn pause(&self) {
+        self.processes.iter().for_each(Group::pause);
+    }
+
+    /// Lets them go on, and waits until they have their share of the processors.
+    pub fn resume(&self) {
+        self.processes.iter().for_each(Group::resume);
+        std::thread::sleep(LOOK);
+    }
+
+    /// Whether none of them has ended.
     pub fn is_on(&self) -> bool {
         !self.processes.iter().any(Group::has_exited)
     }
 }
 
 /// Computes until the process `parent` is no longer the parent of this one.
-pub fn busy(parent: i32) {
+pub fn compute(parent: i32) {
     while getppid().map(Pid::as_raw_pid) == Some(parent) {
         let begin = Instant::now();
         let mut x = 1_u64;
