@@ -194,6 +194,8 @@ pub enum Operation {
     Rotate,
     /// `head`: an output head of A tokens in bf16, times B values.
     Head,
+    /// `greedy`: the largest of the same, found by its quantised copy.
+    Greedy,
     /// `attention`: the last A of B tokens, with the heads of 2b4t. `attention_bf16` and
     /// `attention_int8` read a cache of that format.
     Attention(CacheFormat),
@@ -201,13 +203,14 @@ pub enum Operation {
 
 impl Operation {
     /// All, by name.
-    pub const ALL: [(&str, Self); 9] = [
+    pub const ALL: [(&str, Self); 10] = [
         ("rms_norm", Self::RmsNorm),
         ("quantize", Self::Quantize),
         ("relu2", Self::Relu2),
         ("softmax", Self::Softmax),
         ("rotate", Self::Rotate),
         ("head", Self::Head),
+        ("greedy", Self::Greedy),
         ("attention", Self::Attention(CacheFormat::F32)),
         ("attention_bf16", Self::Attention(CacheFormat::Bf16)),
         ("attention_int8", Self::Attention(CacheFormat::Int8)),
@@ -220,7 +223,7 @@ impl Operation {
 
     /// Whether the engine spreads it over threads.
     fn is_spread(self) -> bool {
-        matches!(self, Self::Head | Self::Attention(_))
+        matches!(self, Self::Head | Self::Greedy | Self::Attention(_))
     }
 }
 

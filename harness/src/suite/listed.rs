@@ -29,7 +29,12 @@ const OPERATIONS: [&str; 6] = [
 ];
 
 /// Operations on one thread and on all.
-const SPREAD: [&str; 3] = ["head/1000x2560", "attention/1x64", "attention/4x32"];
+const SPREAD: [&str; 4] = [
+    "head/1000x2560",
+    "greedy/4000x2560",
+    "attention/1x64",
+    "attention/4x32",
+];
 
 /// Whole tokens, on one thread and on all. A prompt takes as long as ten tokens, and so is read on
 /// one thread only.
@@ -72,7 +77,7 @@ mod tests {
 
     #[test]
     fn it_has_enough_cases_and_none_twice() {
-        for (threads, others) in [(1, 11), (2, 22), (8, 22)] {
+        for (threads, others) in [(1, 12), (2, 24), (8, 24)] {
             let suite = default_suite(threads);
             let kernels = available().count() - 1;
             assert_eq!(

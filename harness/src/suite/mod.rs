@@ -11,6 +11,7 @@
 //! [`Digest`], which is how two workers are known to have done equal work.
 
 mod blueprint;
+mod greedy;
 mod id;
 mod known;
 mod listed;

@@ -12,6 +12,7 @@ use bitgauge_engine::threads::{Scheduler, Task, Work};
 use bitgauge_engine::{Error, float, ops};
 
 use super::blueprint::{Extra, Plan};
+use super::greedy::GreedyPlan;
 use super::id::Operation;
 use super::operands::Operands;
 use super::placement::Placement;
@@ -32,7 +33,7 @@ const POSITION: usize = 1000;
 
 /// The largest difference from the oracle, over its largest number: float32 rounding over some
 /// thousand terms.
-const ROUNDING: f64 = 1e-5;
+pub(super) const ROUNDING: f64 = 1e-5;
 
 pub(super) fn plan(operation: Operation, size: [usize; 2]) -> Result<Box<dyn Plan>, Refusal> {
     Ok(match operation {
@@ -43,6 +44,7 @@ pub(super) fn plan(operation: Operation, size: [usize; 2]) -> Result<Box<dyn Pla
         Operation::Softmax => Box::new(RowsPlan::new(Row::Softmax, size)),
         Operation::Rotate => Box::new(RowsPlan::new(Row::Rotate, size)),
         Operation::Head => Box::new(RowsPlan::new(Row::Head, size)),
+        Operation::Greedy => Box::new(GreedyPlan::new(size)),
     })
 }
 
@@ -242,7 +244,7 @@ impl Body for Rows {
 }
 
 /// Repeats `body` where parallel regions are cheapest.
-fn repeat(scheduler: &dyn Scheduler, iterations: u64, mut body: impl FnMut() + Send) {
+pub(super) fn repeat(scheduler: &dyn Scheduler, iterations: u64, mut body: impl FnMut() + Send) {
     scheduler.enter(&mut || (0..iterations).for_each(|_| body()));
 }
 

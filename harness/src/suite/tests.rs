@@ -150,6 +150,7 @@ fn extra_work_is_what_was_planted_and_changes_no_answer() {
         ("prefill/320x256/best/1t", 0.2, 0.2, 0.2),
         ("op/rms_norm/100x64/1t", 0.07, 0.07, 0.07),
         ("op/head/1000x64/2t", 0.005, 0.005, 0.005),
+        ("op/greedy/1000x64/2t", 0.1, 0.09, 0.11),
         ("op/attention/1x64/2t", 0.2, 0.2, 0.2),
         ("token/tiny/best/1t", 0.25, 0.2, 0.3),
         ("loop/lcg/20000/1t", 0.001, 0.001, 0.001),
