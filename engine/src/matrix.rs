@@ -14,6 +14,10 @@ use crate::trits::Trits;
 /// that make tables for all of them (4096 at 32 tokens), few enough for the second-level cache.
 const BLOCK: usize = 128 << 10;
 
+/// A piece that a thread takes has about so many times the rows that are worth a call: what is made
+/// anew then costs little, and others can still take over from a thread that has lost its core.
+const PIECE: usize = 4;
+
 /// Turns the sums of a range of rows into floats: `(rows, sums, out)`, `sums` and `out` as
 /// [`Matrix::sums`] has them.
 pub type Finish<'a> = dyn Fn(Range<usize>, &[i32], &mut [f32]) + Sync + 'a;
@@ -132,6 +136,20 @@ impl Matrix {
         self.kernel.rows(&operands, range, out);
     }
 
+    /// Rows of the smallest piece: a tile. Where the kernel makes something anew in each call, a
+    /// thread's share in pieces of equal size, each several times what is worth that; unless the
+    /// share itself is not, when the kernel can do without.
+    fn grain(&self, tokens: usize, threads: usize) -> usize {
+        let spec = self.kernel.spec();
+        let (tile, worth) = (spec.tile(), spec.rows_of_a_call(tokens));
+        let share = self.rows / threads;
+        if threads == 1 || worth == 0 || share < worth {
+            return tile;
+        }
+        let pieces = threads * (share / (PIECE * worth)).max(1);
+        self.rows.div_ceil(pieces).next_multiple_of(tile)
+    }
+
     /// The product, its sums turned into floats by `finish`: `out[n * tokens + t]`.
     ///
     /// Allocates only when a thread first sees so many tokens.
@@ -152,7 +170,7 @@ impl Matrix {
         let work = Work {
             out,
             width: tokens,
-            grain: tile,
+            grain: self.grain(tokens, scheduler.threads()),
             bytes,
         };
         scheduler.run(work, &|range, out| {
@@ -172,5 +190,36 @@ impl Matrix {
                 }
             });
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some kernel of this machine makes something anew in each call, or none does.
+    #[test]
+    fn pieces_are_worth_a_call_and_occupy_all_threads() {
+        for kernel in crate::kernels::available() {
+            let (spec, tile) = (kernel.spec(), kernel.spec().tile());
+            for rows in [64, 2560, 3840, 13824] {
+                let matrix = Matrix::pack(kernel, &Trits::new(rows, 4, vec![1; rows * 4]).unwrap());
+                for tokens in [1, 32] {
+                    let worth = spec.rows_of_a_call(tokens);
+                    assert!(tokens > 1 || worth == 0, "{}", spec.name());
+                    for threads in [1, 2, 3, 16] {
+                        let grain = matrix.grain(tokens, threads);
+                        let seen = format!("{} {rows} {tokens} {threads}: {grain}", spec.name());
+                        assert!(grain.is_multiple_of(tile), "{seen}");
+                        if worth == 0 || threads == 1 || rows / threads < worth {
+                            assert_eq!(grain, tile, "{seen}");
+                        } else {
+                            assert!(grain >= worth, "{seen}");
+                            assert!(rows.div_ceil(grain) >= threads, "{seen}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }

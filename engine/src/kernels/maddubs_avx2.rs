@@ -21,6 +21,10 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::Avx2,
     bits_per_weight: 2.0,
     tile: TILE,
+    rows_of_a_call: |tokens| match token_tables::tokens_served(tokens) {
+        0 => 0,
+        _ => token_tables::MIN_ROWS,
+    },
     pack,
     prepare,
     rows,

@@ -77,6 +77,7 @@ pub struct Spec {
     isa: Isa,
     bits_per_weight: f64,
     tile: usize,
+    rows_of_a_call: fn(usize) -> usize,
     pack: Pack,
     prepare: unsafe fn(&Quantized, &mut Aligned),
     rows: unsafe fn(&Operands<'_>, Range<usize>, &mut [i32]),
@@ -102,6 +103,7 @@ impl Spec {
             isa: Isa::Portable,
             bits_per_weight,
             tile,
+            rows_of_a_call: |_| 0,
             pack,
             prepare,
             rows,
@@ -131,6 +133,12 @@ impl Spec {
     /// Ranges of rows begin at multiples of this.
     pub fn tile(&self) -> usize {
         self.tile
+    }
+
+    /// The fewest rows that are worth what the kernel makes anew in each call for so many tokens; 0
+    /// where it makes nothing.
+    pub fn rows_of_a_call(&self, tokens: usize) -> usize {
+        (self.rows_of_a_call)(tokens)
     }
 }
 

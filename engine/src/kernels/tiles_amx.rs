@@ -22,6 +22,7 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::AmxInt8,
     bits_per_weight: 1.6,
     tile: ROWS,
+    rows_of_a_call: |_| 0,
     pack: |trits| lanes::pack(trits, bytes),
     prepare,
     rows,

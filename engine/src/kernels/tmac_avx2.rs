@@ -20,6 +20,7 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::Avx2,
     bits_per_weight: 2.0,
     tile: TILE,
+    rows_of_a_call: |_| 0,
     pack,
     prepare,
     rows,

@@ -38,6 +38,7 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::Avx512,
     bits_per_weight: 16.0 / COLS as f64,
     tile: ROWS,
+    rows_of_a_call: |_| 0,
     pack,
     prepare,
     rows,

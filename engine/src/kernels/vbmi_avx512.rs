@@ -23,6 +23,7 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::Avx512Vbmi,
     bits_per_weight: 1.6,
     tile: ROWS,
+    rows_of_a_call: |_| 0,
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::prepare::<FIELDS>,
     rows,

@@ -15,6 +15,7 @@ pub(super) const SPEC: Spec = Spec {
     isa: Isa::Avx512Vnni,
     bits_per_weight: 2.0,
     tile: ROWS,
+    rows_of_a_call: |_| 0,
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::prepare::<FIELDS>,
     rows,
