@@ -49,6 +49,8 @@ pub struct Plan<'a> {
     pub quick: bool,
     /// Seed of the orders.
     pub seed: u64,
+    /// Bytes of memory that can be taken, where that is known.
+    pub available_memory: Option<u64>,
     /// Bytes of the last-level cache: what fits into it is not read from memory.
     pub last_level_cache: Option<u64>,
 }
@@ -105,7 +107,7 @@ pub fn run(
     let right = judged.iter().filter(|(_, _, right)| right.is_ok());
     let right: Vec<&Setup> = right.map(|(_, setup, _)| setup).collect();
     let packing = |models| stage("ladder: packing the timed model for each kernel", models);
-    let models = Models::load(plan.source, &right, &packing, step)?;
+    let models = Models::load(plan.source, &right, plan.available_memory, &packing, step)?;
 
     stage(
         "ladder: judging the timed model, and where its time goes",

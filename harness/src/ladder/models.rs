@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bitgauge_engine::checkpoint::Config;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Model, Source, Vocabulary};
 
@@ -13,14 +14,15 @@ use crate::exit::Failure;
 pub struct Models(Vec<(Kernel, Pages, Model)>);
 
 impl Models {
-    /// Packs what `setups` need; `step` is called after each.
+    /// Packs what `setups` need into the `available` bytes of memory; `step` is called after each.
     ///
     /// # Errors
-    /// When the weights can't be read, or small pages are asked for where the system's choice can't
+    /// When the memory is too small, the weights can't be read, or small pages are asked for where the system's choice can't
     /// be turned off.
     pub fn load(
         source: &dyn Source,
         setups: &[&Setup],
+        available: Option<u64>,
         stage: &dyn Fn(usize),
         step: &dyn Fn(),
     ) -> Result<Self, Failure> {
@@ -30,8 +32,9 @@ impl Models {
                 kinds.push((setup.kernel, setup.pages));
             }
         }
-        stage(kinds.len());
         let quantized = setups.iter().any(|setup| setup.head == Head::Quantized);
+        fits(&kinds, quantized, source.config(), available)?;
+        stage(kinds.len());
         let vocabulary = || -> Result<_, Failure> {
             let vocabulary = Vocabulary::load(source)?;
             Ok(Arc::new(match quantized {
@@ -67,6 +70,40 @@ impl Models {
     }
 }
 
+/// Refuses what there is no memory for, before it is taken.
+fn fits(
+    kinds: &[(Kernel, Pages)],
+    quantized: bool,
+    config: &Config,
+    available: Option<u64>,
+) -> Result<(), Failure> {
+    let ternary: usize = config.linears().iter().map(|(_, (n, k))| n * k).sum();
+    let ternary = (ternary * config.num_hidden_layers) as f64;
+    let packed: f64 = kinds
+        .iter()
+        .map(|(kernel, _)| ternary * kernel.spec().bits_per_weight() / 8.0)
+        .sum();
+    let vocabularies = [Pages::Large, Pages::Small]
+        .into_iter()
+        .filter(|pages| kinds.iter().any(|(_, p)| p == pages))
+        .count();
+    // Embedding and head in bf16, one matrix where they are tied; a byte a weight more if quantised.
+    let matrices = if config.tie_word_embeddings { 1 } else { 2 };
+    let each = 2 * matrices + usize::from(quantized);
+    let vocabulary = (config.vocab_size * config.hidden_size * each * vocabularies) as f64;
+    match available {
+        Some(available) if (available as f64) < packed + vocabulary => {
+            Err(Failure::could_not_run(format!(
+                "the ladder's setups need the model in {} ways, about {:.1} GB of memory, and {:.1} GB are available; name a smaller model with --model (or give --quick, which needs less)",
+                kinds.len(),
+                (packed + vocabulary) * 1e-9,
+                available as f64 * 1e-9
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Does `make`, with the memory that it takes on pages of this kind.
 fn on<T>(pages: Pages, make: &dyn Fn() -> Result<T, Failure>) -> Result<T, Failure> {
     match pages {
@@ -91,4 +128,32 @@ fn on_small<T>(_make: &dyn Fn() -> Result<T, Failure>) -> Result<T, Failure> {
     Err(Failure::could_not_run(
         "pages = \"small\": only Linux lets a program turn large pages off",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use bitgauge_engine::synthetic;
+
+    use super::*;
+
+    #[test]
+    fn a_model_that_does_not_fit_is_refused_before_it_is_packed() {
+        let config = synthetic::shape("2b4t").unwrap();
+        let kernel = Kernel::by_name("naive").unwrap();
+        let once = [(kernel, Pages::Large)];
+        let twice = [(kernel, Pages::Large), (kernel, Pages::Small)];
+        // 2.08 G weights of 2 bits; 0.33 G of 2 bytes in one tied matrix, 3 with the quantised copy.
+        for (kinds, quantized, least) in [
+            (&once[..], false, 0.521 + 0.657),
+            (&once[..], true, 0.521 + 0.985),
+            (&twice[..], true, 2.0 * (0.521 + 0.985)),
+        ] {
+            let with =
+                |gigabytes: f64| fits(kinds, quantized, &config, Some((gigabytes * 1e9) as u64));
+            assert!(with(least + 0.01).is_ok(), "{least}");
+            let refused = with(least - 0.01).unwrap_err();
+            assert!(refused.message.contains("--model"), "{}", refused.message);
+        }
+        assert!(fits(&twice, true, &config, None).is_ok());
+    }
 }

@@ -29,6 +29,7 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
         threads: m.threads,
         quick: m.quick,
         seed: m.seed,
+        available_memory: m.machine.memory.available,
         last_level_cache: m.machine.cpu.last_level_cache(),
     };
     let buffer = yardsticks::ReadBuffer::for_machine(m.machine);

@@ -224,8 +224,9 @@ pub fn measure(
 
 /// Refuses a model that this machine has no memory for, before an hour is spent on finding out.
 ///
-/// The ladder holds the model packed for up to three kernels, the short form for one; embedding and
-/// head take two bytes a weight each, and a quantised head one more.
+/// The three fixes hold the model packed for up to three kernels, the short form for one; embedding
+/// and head take two bytes a weight each, and a quantised head one more. A ladder of other setups
+/// looks once more when it knows them.
 pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
     let kernels = if quick { 1 } else { 3 };
     let vocabulary = (config.vocab_size * config.hidden_size) as u64;
