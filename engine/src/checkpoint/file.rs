@@ -8,6 +8,7 @@ use std::path::Path;
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::{Advice, UncheckedAdvice};
+use rayon::prelude::*;
 
 use super::error::CheckpointError;
 
@@ -58,6 +59,36 @@ pub(super) fn map(path: &Path, at_least: u64, content: &str) -> Result<Mmap, Che
     // checked there, and nothing in the map is ever used as an index.
     let map = unsafe { Mmap::map(&file) };
     map.map_err(|e| CheckpointError::io(path, "map", e))
+}
+
+/// Values of a tensor that one thread decodes at a time; a multiple of the length of every block.
+const PIECE: usize = 4 << 20;
+
+/// Decodes a tensor in pieces on all threads, so that neither the file's bytes in memory nor a
+/// thread's share of the work is ever large. The tensor starts at byte `start`, and blocks of
+/// `block.0` values have `block.1` bytes; `decode` is told which value is the first of its piece.
+///
+/// Fails with what `decode` says of the first piece that it refuses.
+pub(super) fn decode<T: Send, E: Send>(
+    map: &Mmap,
+    start: usize,
+    block: (usize, usize),
+    out: &mut [T],
+    decode: impl Fn(usize, &mut [T], &[u8]) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let (values, width) = block;
+    out.par_chunks_mut(PIECE)
+        .enumerate()
+        .map(|(i, out)| {
+            let start = start + i * PIECE / values * width;
+            let bytes = start..start + out.len() / values * width;
+            expect(map, bytes.clone());
+            let outcome = decode(i * PIECE, out, &map[bytes.clone()]);
+            release(map, bytes);
+            outcome
+        })
+        .find_first(Result::is_err)
+        .unwrap_or(Ok(()))
 }
 
 /// Says that a range will be read soon and whole, so that the system reads ahead of it.
