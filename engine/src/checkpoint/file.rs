@@ -1,7 +1,7 @@
 //! Regular files: read whole when small, mapped when large.
 
 use std::fs::{self, File, FileType};
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -91,6 +91,21 @@ pub(super) fn decode<T: Send, E: Send>(
         .unwrap_or(Ok(()))
 }
 
+/// Reads all of `out` from a place of a file; its end is an error.
+pub(super) fn read_at(file: &File, out: &mut [u8], at: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_exact_at(file, out, at);
+    #[cfg(not(unix))]
+    {
+        // A file that is open twice has two positions; `file` has but one for all threads.
+        static POSITION: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _held = POSITION.lock().unwrap_or_else(|e| e.into_inner());
+        let mut file = file;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(at))?;
+        file.read_exact(out)
+    }
+}
+
 /// Says that a range will be read soon and whole, so that the system reads ahead of it.
 pub(super) fn expect(map: &Mmap, bytes: Range<usize>) {
     // A hint: where it is refused, pages are read when they are met.
@@ -118,7 +133,7 @@ pub(super) fn release(map: &Mmap, bytes: Range<usize>) {
 
 /// Opens `path` if a regular file is there. Looks before it opens, since
 /// opening a FIFO would wait for a writer.
-fn open_regular(path: &Path) -> Result<(File, u64), CheckpointError> {
+pub(super) fn open_regular(path: &Path) -> Result<(File, u64), CheckpointError> {
     let regular = |kind: FileType| {
         if kind.is_file() {
             return Ok(());

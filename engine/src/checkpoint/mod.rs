@@ -18,6 +18,7 @@ mod header;
 mod index;
 mod json;
 mod names;
+mod packed;
 mod values;
 
 use std::collections::{BTreeMap, HashSet};
@@ -27,11 +28,13 @@ use std::path::{Path, PathBuf};
 use bytemuck::Pod;
 use memmap2::Mmap;
 pub use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
 
 pub use self::config::{Config, LinearClass, QuantizationMode};
 pub use self::error::{CheckpointError, ConfigError};
 pub use self::gguf::Gguf;
 pub use self::names::{Linear, Norm};
+pub use self::packed::{Origin, Packed, WriteError};
 pub use self::values::{Floats, InvalidAt, quantize_weights, unpack_trits};
 
 use crate::buffer::Buffer;
@@ -50,7 +53,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// How the scale of a ternary linear enters its output, with `a` the integer
 /// dot product and `s` the scale of the activations.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum WeightScale {
     /// `y = a / s * scale`
     Multiply(f32),
