@@ -1,6 +1,6 @@
 //! The header: what the file holds, and how it was made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -160,8 +160,8 @@ impl Header {
 
     /// The fingerprints of a header: how this build packs for its kernels.
     pub fn packings(layers: &[LayerHeader]) -> BTreeMap<String, String> {
-        let names = layers.iter().flat_map(|layer| &layer.kernels);
-        let fingerprints = names.filter_map(|name| {
+        let names: BTreeSet<_> = layers.iter().flat_map(|layer| &layer.kernels).collect();
+        let fingerprints = names.into_iter().filter_map(|name| {
             let fingerprint = layout::fingerprint(kernels::spec(name).ok()?);
             Some((name.clone(), fingerprint))
         });
