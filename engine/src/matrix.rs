@@ -65,16 +65,18 @@ impl Matrix {
     }
 
     /// Moves the weights of matrices that are read one after the other next to each other.
-    pub fn gather<const M: usize>(matrices: [&mut Matrix; M]) {
+    pub fn gather<const M: usize>(mut matrices: [&mut Matrix; M]) {
         let (places, end) = side_by_side(matrices.each_ref().map(|m| m.bytes()));
         let mut memory = Aligned::zeroed(end);
-        for (matrix, place) in matrices.iter().zip(&places) {
+        for (matrix, place) in matrices.iter_mut().zip(places) {
             memory.as_mut_slice::<u8>()[place.clone()].copy_from_slice(matrix.weights());
+            // Lets go of the old memory, so that never all weights are there twice.
+            matrix.memory = Arc::default();
+            matrix.weights = place;
         }
         let memory = Arc::new(memory);
-        for (matrix, place) in matrices.into_iter().zip(places) {
+        for matrix in matrices {
             matrix.memory = Arc::clone(&memory);
-            matrix.weights = place;
         }
     }
 
