@@ -25,6 +25,11 @@ impl FloatMatrix {
         Self { values, cols }
     }
 
+    /// All of it, row-major.
+    pub(crate) fn values(&self) -> &Floats {
+        &self.values
+    }
+
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.values.bytes()

@@ -22,6 +22,17 @@ const PIECE: usize = 4;
 /// [`Matrix::sums`] has them.
 pub type Finish<'a> = dyn Fn(Range<usize>, &[i32], &mut [f32]) + Sync + 'a;
 
+/// Places of so many bytes each, one after the other from a line on, and the bytes of all.
+pub(crate) fn side_by_side<const M: usize>(bytes: [usize; M]) -> ([Range<usize>; M], usize) {
+    let mut end = 0;
+    let places = bytes.map(|bytes| {
+        let start = end;
+        end = (start + bytes).next_multiple_of(aligned::LINE);
+        start..start + bytes
+    });
+    (places, end)
+}
+
 /// An N x K ternary matrix in the layout of the kernel that it owns.
 pub struct Matrix {
     kernel: Kernel,
@@ -58,22 +69,40 @@ impl Matrix {
     }
 
     /// Moves the weights of matrices that are read one after the other next to each other.
-    pub fn gather<const M: usize>(matrices: [&mut Matrix; M]) {
-        let mut end = 0;
-        let places = matrices.each_ref().map(|m| {
-            let start = end;
-            end = (start + m.bytes()).next_multiple_of(aligned::LINE);
-            start..start + m.bytes()
-        });
+    pub fn gather<const M: usize>(mut matrices: [&mut Matrix; M]) {
+        let (places, end) = side_by_side(matrices.each_ref().map(|m| m.bytes()));
         let mut memory = Aligned::zeroed(end);
-        for (matrix, place) in matrices.iter().zip(&places) {
+        for (matrix, place) in matrices.iter_mut().zip(places) {
             memory.as_mut_slice::<u8>()[place.clone()].copy_from_slice(matrix.weights());
-        }
-        let memory = Arc::new(memory);
-        for (matrix, place) in matrices.into_iter().zip(places) {
-            matrix.memory = Arc::clone(&memory);
+            // Lets go of the old memory, so that never all weights are there twice.
+            matrix.memory = Arc::default();
             matrix.weights = place;
         }
+        let memory = Arc::new(memory);
+        for matrix in matrices {
+            matrix.memory = Arc::clone(&memory);
+        }
+    }
+
+    /// The matrix whose weights, packed for `kernel`, are a part of `memory`.
+    pub(crate) fn within(
+        kernel: Kernel,
+        (rows, cols): (usize, usize),
+        memory: &Arc<Aligned>,
+        weights: Range<usize>,
+    ) -> Self {
+        Self {
+            kernel,
+            rows,
+            cols,
+            memory: Arc::clone(memory),
+            weights,
+        }
+    }
+
+    /// What holds the weights, beside those of others after [`Matrix::gather`].
+    pub(crate) fn memory(&self) -> &[u8] {
+        self.memory.as_slice()
     }
 
     fn weights(&self) -> &[u8] {

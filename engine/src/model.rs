@@ -52,6 +52,27 @@ pub trait Source: Sync {
         trits: &mut [i8],
     ) -> Result<WeightScale, CheckpointError>;
 
+    /// The products of a layer in the order of [`Group::ALL`], next to each other in memory and packed
+    /// for these kernels; `None` when the source does not have them so.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn packed_layer(
+        &self,
+        _layer: usize,
+        _kernels: [Kernel; 4],
+    ) -> Result<Option<[Projection; 4]>, CheckpointError> {
+        Ok(None)
+    }
+
+    /// What [`QuantizedHead::new`] makes of the head, when the source has it.
+    ///
+    /// # Errors
+    /// As the source has them.
+    fn quantized_head(&self) -> Result<Option<QuantizedHead>, CheckpointError> {
+        Ok(None)
+    }
+
     /// Trits, row-major `[N, K]`, and the scale.
     ///
     /// # Errors
@@ -111,6 +132,12 @@ impl Group {
     /// In the order in which a token meets them.
     pub const ALL: [Group; 4] = [Group::Qkv, Group::O, Group::GateUp, Group::Down];
 
+    /// Rows and columns of its matrix.
+    pub fn shape(self, config: &Config) -> (usize, usize) {
+        let shapes = self.linears().iter().map(|linear| linear.shape(config));
+        shapes.fold((0, 0), |(sum, _), (rows, cols)| (sum + rows, cols))
+    }
+
     /// The linears, in the order of their rows.
     pub fn linears(self) -> &'static [Linear] {
         match self {
@@ -145,6 +172,19 @@ pub struct Place {
     pub cols: usize,
 }
 
+impl Place {
+    /// That of a group's matrix.
+    pub fn of(config: &Config, layer: usize, group: Group) -> Self {
+        let (rows, cols) = group.shape(config);
+        Self {
+            layer,
+            group,
+            rows,
+            cols,
+        }
+    }
+}
+
 /// Chooses the kernel of each matrix.
 pub trait Dispatch: Sync {
     /// The kernel for the matrix at `place`.
@@ -177,6 +217,11 @@ pub struct Projection {
 }
 
 impl Projection {
+    /// `parts` are rows and scale of each linear.
+    pub(crate) fn new(matrix: Matrix, parts: Vec<(usize, WeightScale)>) -> Self {
+        Self { matrix, parts }
+    }
+
     /// The packed matrix.
     pub fn matrix(&self) -> &Matrix {
         &self.matrix
@@ -216,6 +261,11 @@ impl Layer {
     pub fn projection(&self, group: Group) -> &Projection {
         &self.projections[group as usize]
     }
+
+    /// The weights of all, next to each other.
+    pub(crate) fn memory(&self) -> &[u8] {
+        self.projections[0].matrix.memory()
+    }
 }
 
 /// Token embedding and output head: `[V, H]` each, shared between models of the same weights.
@@ -242,6 +292,22 @@ impl Vocabulary {
         })
     }
 
+    /// As [`Vocabulary::load`] with [`Vocabulary::with_quantized_head`]; a copy that the source has is
+    /// taken.
+    ///
+    /// # Errors
+    /// As the source has them.
+    pub fn load_quantized(source: &dyn Source) -> Result<Self, Error> {
+        let vocabulary = Self::load(source)?;
+        Ok(match source.quantized_head()? {
+            None => vocabulary.with_quantized_head(),
+            quantized_head => Self {
+                quantized_head,
+                ..vocabulary
+            },
+        })
+    }
+
     /// Adds a quantised copy of the output head: choosing the likeliest token then reads a fraction
     /// of the bytes, and the choice stays the same.
     pub fn with_quantized_head(mut self) -> Self {
@@ -257,6 +323,16 @@ impl Vocabulary {
     /// Bytes of embedding and head, the quantised copy aside.
     pub fn bytes(&self) -> usize {
         self.embedding.bytes() + self.head.as_ref().map_or(0, FloatMatrix::bytes)
+    }
+
+    /// The embedding, `[V, H]`.
+    pub(crate) fn embedding(&self) -> &FloatMatrix {
+        &self.embedding
+    }
+
+    /// The output head where it is not the embedding.
+    pub(crate) fn own_head(&self) -> Option<&FloatMatrix> {
+        self.head.as_ref()
     }
 
     /// The weights of the output head, `[V, H]`.
@@ -381,9 +457,9 @@ fn load_layer(
     trits: &mut Vec<i8>,
 ) -> Result<Layer, Error> {
     let config = source.config();
+    let kernels = Group::ALL.map(|group| dispatch.choose(&Place::of(config, layer, group)));
     let mut project = |group: Group| -> Result<Projection, Error> {
-        let shapes = group.linears().iter().map(|l| l.shape(config));
-        let (rows, cols) = shapes.fold((0, 0), |(sum, _), (rows, cols)| (sum + rows, cols));
+        let (rows, cols) = group.shape(config);
         trits.resize(rows * cols, 0);
         let mut parts = Vec::new();
         let mut rest = &mut trits[..];
@@ -399,24 +475,24 @@ fn load_layer(
             })?;
             parts.push((rows, scale));
         }
-        let place = Place {
-            layer,
-            group,
-            rows,
-            cols,
-        };
         let stacked = Trits::checked(rows, cols, std::mem::take(trits));
-        let matrix = Matrix::pack(dispatch.choose(&place), &stacked);
+        let matrix = Matrix::pack(kernels[group as usize], &stacked);
         *trits = stacked.into_values();
         Ok(Projection { matrix, parts })
     };
-    let mut projections = [
-        project(Group::Qkv)?,
-        project(Group::O)?,
-        project(Group::GateUp)?,
-        project(Group::Down)?,
-    ];
-    gather(&mut projections);
+    let projections = match source.packed_layer(layer, kernels)? {
+        Some(projections) => projections,
+        None => {
+            let mut projections = [
+                project(Group::Qkv)?,
+                project(Group::O)?,
+                project(Group::GateUp)?,
+                project(Group::Down)?,
+            ];
+            gather(&mut projections);
+            projections
+        }
+    };
     Ok(Layer {
         input_norm: source.norm(layer, Norm::Input)?,
         attn_sub_norm: source.norm(layer, Norm::AttnSub)?,

@@ -63,7 +63,7 @@ pub fn measure(model: &ModelSource, dispatch: &dyn Dispatch) -> Result<Loading, 
     for round in 0..ROUNDS {
         read_s.push(read(&files)?.0);
         let begin = Instant::now();
-        let vocabulary = Vocabulary::load(model.source())?.with_quantized_head();
+        let vocabulary = Vocabulary::load_quantized(model.source())?;
         let loaded = Model::with_vocabulary(model.source(), dispatch, Arc::new(vocabulary))?;
         load_s.push(begin.elapsed().as_secs_f64());
         if round == 0 {
@@ -97,14 +97,10 @@ fn weights(model: &Model) -> u64 {
 
 fn files(model: &ModelSource) -> Result<Vec<PathBuf>, Failure> {
     match model {
-        ModelSource::Folder(checkpoint, folder) => Ok(checkpoint
-            .files()
-            .map(|(name, _)| folder.join(name))
-            .collect()),
-        ModelSource::Gguf(_, path) => Ok(vec![path.clone()]),
         ModelSource::Synthetic(_, name) => Err(Failure::could_not_run(format!(
             "--load: the shape `{name}` has no file to load; `cargo run --release -p bitgauge-engine --example synthetic_checkpoint -- {name} DIR` writes one"
         ))),
+        _ => Ok(model.files()),
     }
 }
 

@@ -1,11 +1,14 @@
-//! Models as the command line names them: a folder, a GGUF file, or the name of a
+//! Models as the command line names them: a folder, a GGUF file, a packed file, or the name of a
 //! synthetic shape.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use bitgauge_engine::checkpoint::{Checkpoint, Config, Gguf};
+use bitgauge_engine::checkpoint::{Checkpoint, Config, Gguf, Origin, Packed};
 use bitgauge_engine::model::Source;
 use bitgauge_engine::synthetic::{self, Synthetic};
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// Seed of synthetic weights, so that every run measures the same ones.
 const SEED: u64 = 1;
@@ -16,6 +19,8 @@ pub enum ModelSource {
     Folder(Box<Checkpoint>, PathBuf),
     /// A GGUF file.
     Gguf(Box<Gguf>, PathBuf),
+    /// A file that `bitgauge repack` wrote.
+    Packed(Box<Packed>, PathBuf),
     /// A shape with weights made from a seed.
     Synthetic(Synthetic, &'static str),
 }
@@ -24,7 +29,7 @@ pub enum ModelSource {
 #[derive(Debug, thiserror::Error)]
 pub enum ModelSourceError {
     /// Neither a folder, a file nor a shape.
-    #[error("`{name}` is neither a folder, a GGUF file nor a shape; a folder holds config.json and safetensors, and the shapes are {shapes}", shapes = synthetic::NAMES.join(", "))]
+    #[error("`{name}` is neither a folder, a GGUF file, a packed file nor a shape; a folder holds config.json and safetensors, and the shapes are {shapes}", shapes = synthetic::NAMES.join(", "))]
     Unknown {
         /// What was given.
         name: String,
@@ -35,7 +40,7 @@ pub enum ModelSourceError {
 }
 
 impl ModelSource {
-    /// Opens the folder or GGUF file `name`, or takes the shape of that name.
+    /// Opens the folder or file `name`, or takes the shape of that name.
     ///
     /// # Errors
     /// When it is none of these, or what is there can't be read.
@@ -54,6 +59,10 @@ impl ModelSource {
             let checkpoint = Box::new(Checkpoint::open(path)?);
             return Ok(Self::Folder(checkpoint, path.to_owned()));
         }
+        if Packed::is_at(path) {
+            let packed = Box::new(Packed::open(path)?);
+            return Ok(Self::Packed(packed, path.to_owned()));
+        }
         Ok(Self::Gguf(Box::new(Gguf::open(path)?), path.to_owned()))
     }
 
@@ -62,6 +71,7 @@ impl ModelSource {
         match self {
             Self::Folder(checkpoint, _) => &**checkpoint,
             Self::Gguf(gguf, _) => &**gguf,
+            Self::Packed(packed, _) => &**packed,
             Self::Synthetic(synthetic, _) => synthetic,
         }
     }
@@ -69,12 +79,58 @@ impl ModelSource {
     /// The shape's name, or the folder's or file's.
     pub fn name(&self) -> String {
         match self {
-            Self::Folder(_, path) | Self::Gguf(_, path) => path.file_name().map_or_else(
-                || path.display().to_string(),
-                |n| n.to_string_lossy().into_owned(),
-            ),
+            Self::Folder(_, path) | Self::Gguf(_, path) | Self::Packed(_, path) => {
+                path.file_name().map_or_else(
+                    || path.display().to_string(),
+                    |n| n.to_string_lossy().into_owned(),
+                )
+            }
             Self::Synthetic(_, name) => (*name).to_owned(),
         }
+    }
+
+    /// The files that hold the weights, and the folder's `config.json` in front of them; none for a
+    /// shape.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Folder(checkpoint, folder) => ["config.json"]
+                .into_iter()
+                .chain(checkpoint.files().map(|(name, _)| name))
+                .map(|name| folder.join(name))
+                .collect(),
+            Self::Gguf(_, path) | Self::Packed(_, path) => vec![path.clone()],
+            Self::Synthetic(..) => Vec::new(),
+        }
+    }
+
+    /// What a packed model of this one is made from: the name, and an XXH3 of the content of all
+    /// files. A packed file hands on its own.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn origin(&self) -> io::Result<Origin> {
+        if let Self::Packed(packed, _) = self {
+            return Ok(packed.origin().clone());
+        }
+        let mut digest = Xxh3Default::new();
+        if let Self::Synthetic(_, name) = self {
+            digest.update(format!("{name} of seed {SEED}").as_bytes());
+        }
+        let mut piece = vec![0; 1 << 20];
+        for path in self.files() {
+            let mut file = File::open(path)?;
+            digest.update(&file.metadata()?.len().to_le_bytes());
+            loop {
+                match file.read(&mut piece)? {
+                    0 => break,
+                    read => digest.update(&piece[..read]),
+                }
+            }
+        }
+        Ok(Origin {
+            name: self.name(),
+            digest: format!("{:032x}", digest.digest128()),
+        })
     }
 }
 

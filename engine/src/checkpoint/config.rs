@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::error::{CheckpointError, ConfigError, shown};
@@ -9,7 +10,7 @@ use super::json;
 use super::names::Linear;
 
 /// How a linear layer applies its stored scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LinearClass {
     /// The output is multiplied by the scale.
     AutoBitLinear,
@@ -18,7 +19,7 @@ pub enum LinearClass {
 }
 
 /// What the weight tensors of the linears hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum QuantizationMode {
     /// Packed trits, four a byte, and a scale.
     Offline,
@@ -28,7 +29,8 @@ pub enum QuantizationMode {
 
 /// The shape of a model and its few numbers. Plain data: whoever builds one by
 /// hand calls [`Config::check`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     /// V, the number of tokens.
     pub vocab_size: usize,

@@ -1,13 +1,14 @@
 //! Regular files: read whole when small, mapped when large.
 
 use std::fs::{self, File, FileType};
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::{Advice, UncheckedAdvice};
+use rayon::prelude::*;
 
 use super::error::CheckpointError;
 
@@ -60,6 +61,51 @@ pub(super) fn map(path: &Path, at_least: u64, content: &str) -> Result<Mmap, Che
     map.map_err(|e| CheckpointError::io(path, "map", e))
 }
 
+/// Values of a tensor that one thread decodes at a time; a multiple of the length of every block.
+const PIECE: usize = 4 << 20;
+
+/// Decodes a tensor in pieces on all threads, so that neither the file's bytes in memory nor a
+/// thread's share of the work is ever large. The tensor starts at byte `start`, and blocks of
+/// `block.0` values have `block.1` bytes; `decode` is told which value is the first of its piece.
+///
+/// Fails with what `decode` says of the first piece that it refuses.
+pub(super) fn decode<T: Send, E: Send>(
+    map: &Mmap,
+    start: usize,
+    block: (usize, usize),
+    out: &mut [T],
+    decode: impl Fn(usize, &mut [T], &[u8]) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let (values, width) = block;
+    out.par_chunks_mut(PIECE)
+        .enumerate()
+        .map(|(i, out)| {
+            let start = start + i * PIECE / values * width;
+            let bytes = start..start + out.len() / values * width;
+            expect(map, bytes.clone());
+            let outcome = decode(i * PIECE, out, &map[bytes.clone()]);
+            release(map, bytes);
+            outcome
+        })
+        .find_first(Result::is_err)
+        .unwrap_or(Ok(()))
+}
+
+/// Reads all of `out` from a place of a file; its end is an error.
+pub(super) fn read_at(file: &File, out: &mut [u8], at: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_exact_at(file, out, at);
+    #[cfg(not(unix))]
+    {
+        // A file that is open twice has two positions; `file` has but one for all threads.
+        static POSITION: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let _held = POSITION.lock().unwrap_or_else(|e| e.into_inner());
+        let mut file = file;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(at))?;
+        file.read_exact(out)
+    }
+}
+
 /// Says that a range will be read soon and whole, so that the system reads ahead of it.
 pub(super) fn expect(map: &Mmap, bytes: Range<usize>) {
     // A hint: where it is refused, pages are read when they are met.
@@ -87,7 +133,7 @@ pub(super) fn release(map: &Mmap, bytes: Range<usize>) {
 
 /// Opens `path` if a regular file is there. Looks before it opens, since
 /// opening a FIFO would wait for a writer.
-fn open_regular(path: &Path) -> Result<(File, u64), CheckpointError> {
+pub(super) fn open_regular(path: &Path) -> Result<(File, u64), CheckpointError> {
     let regular = |kind: FileType| {
         if kind.is_file() {
             return Ok(());

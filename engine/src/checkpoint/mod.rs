@@ -18,6 +18,7 @@ mod header;
 mod index;
 mod json;
 mod names;
+mod packed;
 mod values;
 
 use std::collections::{BTreeMap, HashSet};
@@ -26,13 +27,14 @@ use std::path::{Path, PathBuf};
 
 use bytemuck::Pod;
 use memmap2::Mmap;
-use rayon::prelude::*;
 pub use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
 
 pub use self::config::{Config, LinearClass, QuantizationMode};
 pub use self::error::{CheckpointError, ConfigError};
 pub use self::gguf::Gguf;
 pub use self::names::{Linear, Norm};
+pub use self::packed::{Origin, Packed, WriteError};
 pub use self::values::{Floats, InvalidAt, quantize_weights, unpack_trits};
 
 use crate::buffer::Buffer;
@@ -47,13 +49,11 @@ use self::values::quantize_weights_into;
 type Result<T> = std::result::Result<T, CheckpointError>;
 
 const SINGLE: &str = "model.safetensors";
-/// Values of a tensor that one thread decodes at a time.
-const PIECE: usize = 4 << 20;
 const INDEX: &str = "model.safetensors.index.json";
 
 /// How the scale of a ternary linear enters its output, with `a` the integer
 /// dot product and `s` the scale of the activations.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum WeightScale {
     /// `y = a / s * scale`
     Multiply(f32),
@@ -443,8 +443,7 @@ impl Checkpoint {
         Err(self.bad_value(name, i, found, "finite values"))
     }
 
-    /// Decodes a tensor in pieces, so that neither the file's bytes nor a thread's share of the work
-    /// is ever large.
+    /// Decodes a tensor on all threads.
     fn pieces<T: Send>(
         &self,
         name: &str,
@@ -452,20 +451,11 @@ impl Checkpoint {
         decode: fn(&mut [T], &[u8]) -> std::result::Result<(), InvalidAt>,
     ) -> std::result::Result<(), InvalidAt> {
         let Located { file, entry } = &self.tensors[name];
+        let block = (1, entry.dtype.bitsize() / 8);
         let map = &self.files[*file].map;
-        let width = entry.dtype.bitsize() / 8;
-        out.par_chunks_mut(PIECE)
-            .enumerate()
-            .map(|(i, out)| {
-                let start = entry.bytes.start + i * PIECE * width;
-                let bytes = start..start + out.len() * width;
-                file::expect(map, bytes.clone());
-                let outcome = decode(out, &map[bytes.clone()]);
-                file::release(map, bytes);
-                outcome.map_err(|InvalidAt(at)| InvalidAt(i * PIECE + at))
-            })
-            .find_first(|outcome| outcome.is_err())
-            .unwrap_or(Ok(()))
+        file::decode(map, entry.bytes.start, block, out, |first, out, bytes| {
+            decode(out, bytes).map_err(|InvalidAt(at)| InvalidAt(first + at))
+        })
     }
 
     fn scale(&self, name: &str) -> Result<f32> {

@@ -36,6 +36,7 @@
 
 mod dot;
 mod input;
+mod parts;
 mod plane;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ use crate::ops;
 use crate::threads::{Scheduler, Work};
 
 use input::Input;
+pub(crate) use parts::PARTS;
 use plane::{Plane, Rest, up};
 
 /// Bits a weight of each plane. Four, read for every row, exclude most rows; two more are enough for
@@ -110,6 +112,10 @@ impl QuantizedHead {
                     third.take(rest);
                 },
             );
+        Self::of(planes, norms)
+    }
+
+    fn of(planes: [Plane; BITS.len()], norms: Vec<f32>) -> Self {
         let finite = norms.iter().all(|norm| norm.is_finite());
         let largest = norms.iter().copied().fold(0.0, f32::max);
         Self {

@@ -1,5 +1,6 @@
 //! A few bits of every weight of a matrix, and how much of it they leave.
 
+use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
 use super::dot::{LINE, STREAMED, dot};
@@ -31,7 +32,8 @@ pub(super) struct Plane {
 }
 
 /// What is known of a row's codes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Pod, Zeroable)]
+#[repr(C)]
 struct Row {
     step: f32,
     /// At least the norm of what is left of the row.
@@ -60,6 +62,30 @@ impl Plane {
             codes: Aligned::zeroed(rows * words * size_of::<u16>()),
             rows: vec![Row::default(); rows],
         }
+    }
+
+    /// Bytes of codes, and of what is known of rows.
+    pub fn part_bytes(bits: usize, rows: usize, cols: usize) -> [usize; 2] {
+        let codes = rows.saturating_mul(padded(cols, bits) * bits / 8);
+        [codes, rows.saturating_mul(size_of::<Row>())]
+    }
+
+    /// Codes, and what is known of rows.
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [self.codes.as_slice(), bytemuck::cast_slice(&self.rows)]
+    }
+
+    /// As [`Plane::parts`], to be written.
+    pub fn parts_mut(&mut self) -> [&mut [u8]; 2] {
+        let rows = bytemuck::cast_slice_mut(&mut self.rows);
+        [self.codes.as_mut_slice(), rows]
+    }
+
+    /// Whether steps and norms are what they can be.
+    pub fn can_be(&self) -> bool {
+        self.rows
+            .iter()
+            .all(|row| row.step >= 0.0 && row.rest >= 0.0)
     }
 
     /// A slot for each row.

@@ -8,6 +8,7 @@
 //!
 //! A tile of 16 rows is contiguous, and so is the matrix: a worker reads one sequential stream.
 
+use super::layout::Place;
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::trits::Trits;
@@ -51,6 +52,18 @@ pub(super) fn pack<const F: usize>(trits: &Trits, bytes: impl Fn([u32; F]) -> u3
         }
     }
     packed
+}
+
+/// Bytes of a packed matrix.
+pub(super) fn bytes<const F: usize>(rows: usize, cols: usize) -> usize {
+    rows.div_ceil(ROWS) * lines::<F>(cols) * LINE
+}
+
+/// The byte of a weight, and its field.
+pub(super) fn place<const F: usize>(at: Place) -> (usize, usize) {
+    let (quad, tile) = (at.k / QUAD, at.n / ROWS);
+    let line = tile * lines::<F>(at.cols) + quad / F;
+    (line * LINE + at.n % ROWS * QUAD + at.k % QUAD, quad % F)
 }
 
 /// Trit + 1 in each byte. Adding to the low seven bits carries into no neighbour, and the eighth

@@ -7,6 +7,7 @@ use std::arch::x86_64::*;
 use std::array;
 use std::ops::Range;
 
+use super::layout::{self, Layout};
 use super::token_tables_avx2::{self as token_tables, GROUPS, Quad};
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
@@ -28,6 +29,15 @@ pub(super) const SPEC: Spec = Spec {
     pack,
     prepare,
     rows,
+    layout: Some(Layout {
+        bytes: |rows, cols| rows.div_ceil(TILE) * steps(cols) * size_of::<Step>(),
+        code: |weights, at| {
+            let step = at.n / TILE * steps(at.cols) + at.k / STEP;
+            let byte = (step * TILE + at.n % TILE) * LANES + at.k % LANES;
+            (weights[byte] >> (at.k % STEP / LANES * 2)) & 3
+        },
+        sound: layout::pairs_of_bits,
+    }),
 };
 
 /// Rows that share a load of activations.

@@ -12,9 +12,12 @@ use crate::input::Quantized;
 use crate::isa::{Isa, Missing};
 use crate::trits::Trits;
 
+use self::layout::Layout;
+
 #[cfg(not(target_arch = "x86_64"))]
 mod absent;
 mod lanes_avx512;
+pub(crate) mod layout;
 #[cfg(target_arch = "x86_64")]
 mod maddubs_avx2;
 mod naive;
@@ -81,6 +84,8 @@ pub struct Spec {
     pack: Pack,
     prepare: unsafe fn(&Quantized, &mut Aligned),
     rows: unsafe fn(&Operands<'_>, Range<usize>, &mut [i32]),
+    /// `None` for kernels from outside of this crate.
+    layout: Option<Layout>,
 }
 
 impl Spec {
@@ -107,7 +112,19 @@ impl Spec {
             pack,
             prepare,
             rows,
+            layout: None,
         }
+    }
+
+    /// The same, with what its packed bytes say.
+    const fn laid_out(mut self, layout: Layout) -> Self {
+        self.layout = Some(layout);
+        self
+    }
+
+    /// What its packed bytes say.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
     }
 
     /// Stable name, as `--kernel` takes it.
@@ -167,14 +184,7 @@ impl Kernel {
     /// # Errors
     /// When the table has none of that name, or it can't run here.
     pub fn by_name(name: &str) -> Result<Self, KernelError> {
-        let spec = TABLE
-            .iter()
-            .find(|s| s.name == name)
-            .ok_or_else(|| KernelError::Unknown {
-                name: name.to_owned(),
-                known: TABLE.iter().map(|s| s.name).collect(),
-            })?;
-        Self::new(spec)
+        Self::new(spec(name)?)
     }
 
     /// The kernel of [`TABLE`] expected to be fastest here.
@@ -217,6 +227,15 @@ impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Kernel({})", self.0.name)
     }
+}
+
+/// The row of [`TABLE`] called `name`.
+pub(crate) fn spec(name: &str) -> Result<&'static Spec, KernelError> {
+    let spec = TABLE.iter().find(|s| s.name == name);
+    spec.ok_or_else(|| KernelError::Unknown {
+        name: name.to_owned(),
+        known: TABLE.iter().map(|s| s.name).collect(),
+    })
 }
 
 /// The kernels of [`TABLE`] that can run here, slowest first.

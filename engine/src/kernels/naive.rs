@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::layout::{self, Layout};
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
@@ -15,7 +16,12 @@ pub(super) const SPEC: Spec = Spec::portable(
     pack,
     no_tables,
     rows,
-);
+)
+.laid_out(Layout {
+    bytes: |rows, cols| rows * row_bytes(cols),
+    code: |weights, at| (weights[at.n * row_bytes(at.cols) + at.k / 4] >> (2 * (at.k % 4))) & 3,
+    sound: layout::pairs_of_bits,
+});
 
 /// Bytes of one packed row: four codes (trit + 1) a byte, low bits first.
 fn row_bytes(cols: usize) -> usize {

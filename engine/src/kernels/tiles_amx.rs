@@ -11,7 +11,7 @@
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
-use super::vbmi_avx512::{FIELDS, bytes};
+use super::vbmi_avx512::{FIELDS, LAYOUT, bytes};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::Isa;
@@ -26,6 +26,7 @@ pub(super) const SPEC: Spec = Spec {
     pack: |trits| lanes::pack(trits, bytes),
     prepare,
     rows,
+    layout: Some(LAYOUT),
 };
 
 /// Columns of a tile register.

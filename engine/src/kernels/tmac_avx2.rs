@@ -7,6 +7,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::layout::{self, Layout};
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
@@ -24,6 +25,16 @@ pub(super) const SPEC: Spec = Spec {
     pack,
     prepare,
     rows,
+    layout: Some(Layout {
+        bytes: |rows, cols| rows.div_ceil(TILE) * units(cols) * UNIT * TILE,
+        code: |weights, at| {
+            let step = at.n / TILE * units(at.cols) * UNIT + at.k / STEP;
+            let indices = weights[step * TILE + at.n % TILE];
+            let (pair, place) = (at.k % STEP / 2, at.k % 2);
+            layout::digit((indices >> (4 * pair)) & 15, place)
+        },
+        sound: |bytes| layout::all(bytes, |byte| (byte & 15 < 9) & (byte >> 4 < 9)),
+    }),
 };
 
 /// Rows of a vector: a byte each.

@@ -10,6 +10,7 @@
 //! three columns, more than the first-level cache holds, so two lines of rows share each load.
 
 use super::Spec;
+use super::layout::{self, Layout};
 use crate::aligned::Aligned;
 use crate::isa::Isa;
 use crate::trits::Trits;
@@ -42,6 +43,25 @@ pub(super) const SPEC: Spec = Spec {
     pack,
     prepare,
     rows,
+    layout: Some(Layout {
+        bytes: |rows, cols| rows.div_ceil(ROWS) * cols.div_ceil(COLS) * ROWS * size_of::<u16>(),
+        code: |weights, at| {
+            let column = at.n / ROWS * at.cols.div_ceil(COLS) + at.k / COLS;
+            let byte = (column * ROWS + at.n % ROWS) * size_of::<u16>();
+            let word = u16::from_le_bytes([weights[byte], weights[byte + 1]]);
+            let index = (word >> (at.k % COLS / GROUP * 5)) & 31;
+            layout::digit(index as u8, at.k % GROUP)
+        },
+        sound: |bytes| {
+            let (words, rest) = bytes.as_chunks::<2>();
+            let sound = |word: u16| {
+                let index = |g: usize| (word >> (5 * g)) & 31;
+                (word >> 15 == 0) & (index(0) < 27) & (index(1) < 27) & (index(2) < 27)
+            };
+            let word = |&pair: &[u8; 2]| sound(u16::from_le_bytes(pair));
+            rest.is_empty() & words.iter().fold(true, |all, pair| all & word(pair))
+        },
+    }),
 };
 
 /// `[tile][word of the row][line of the tile][row of the line]`.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::layout::{self, Layout, Place};
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
@@ -16,7 +17,12 @@ pub(super) const SPEC: Spec = Spec::portable(
     pack,
     prepare,
     rows,
-);
+)
+.laid_out(Layout {
+    bytes: |rows, cols| rows * words(cols) * WORD,
+    code,
+    sound: |bytes| layout::all(bytes, |index| index < 243),
+});
 
 /// Trits of one index: 3^5 = 243 fit in a byte.
 const GROUP: usize = 5;
@@ -73,6 +79,15 @@ fn pack(trits: &Trits) -> Aligned {
         }
     }
     packed
+}
+
+/// The reverse of [`pack`].
+fn code(weights: &[u8], at: Place) -> u8 {
+    let (words, group) = (words(at.cols), at.k / GROUP);
+    let block = group / (BLOCK * WORD) * BLOCK;
+    let width = BLOCK.min(words - block);
+    let index = (at.rows * block + at.n * width) * WORD + group - block * WORD;
+    layout::digit(weights[index], at.k % GROUP)
 }
 
 fn prepare(quantized: &Quantized, tables: &mut Aligned) {

@@ -12,6 +12,7 @@
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
+use super::layout::{self, Layout};
 use crate::isa::Isa;
 
 /// Columns in a byte.
@@ -27,6 +28,20 @@ pub(super) const SPEC: Spec = Spec {
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::prepare::<FIELDS>,
     rows,
+    layout: Some(LAYOUT),
+};
+
+pub(super) const LAYOUT: Layout = Layout {
+    bytes: lanes::bytes::<FIELDS>,
+    code: |weights, at| {
+        let (at, field) = lanes::place::<FIELDS>(at);
+        let (high, low) = (weights[at] / SPAN as u8, weights[at] % SPAN as u8);
+        match field {
+            0 | 1 => layout::digit(high, field),
+            _ => layout::digit(low, field - 2),
+        }
+    },
+    sound: |bytes| layout::all(bytes, |byte| (byte < 9 * 28) & (byte % 28 < 27)),
 };
 
 /// Bytes that share their first two codes: the 27 of the other three, rounded up to whole fours.

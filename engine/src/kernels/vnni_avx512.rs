@@ -4,6 +4,7 @@
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
+use super::layout::{self, Layout};
 use crate::isa::Isa;
 
 /// Columns in a byte.
@@ -19,6 +20,14 @@ pub(super) const SPEC: Spec = Spec {
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::prepare::<FIELDS>,
     rows,
+    layout: Some(Layout {
+        bytes: lanes::bytes::<FIELDS>,
+        code: |weights, at| {
+            let (at, field) = lanes::place::<FIELDS>(at);
+            (weights[at] >> (2 * field)) & 3
+        },
+        sound: layout::pairs_of_bits,
+    }),
 };
 
 /// Two bits a code, low bits first; four bytes at once.

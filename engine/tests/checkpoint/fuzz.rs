@@ -9,10 +9,10 @@ use super::folder::{CONFIG, Folder, INDEX, Loaded, MODEL, load};
 use super::shards::sharded;
 
 /// Marsaglia's xorshift64*.
-struct Draws(u64);
+pub struct Draws(pub u64);
 
 impl Draws {
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -4,6 +4,7 @@ mod content;
 mod folder;
 mod fuzz;
 mod gguf;
+mod packed;
 mod reject;
 mod shards;
 mod synthetic;

@@ -24,7 +24,7 @@ use crate::verify;
 /// Arguments of `bitgauge bench`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
+    /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
     model: String,
     /// Tokens of a prompt that is read (0: no such test); may be given more than once
     #[arg(
@@ -79,17 +79,18 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
     let tests = Test::all(&arguments.n_prompt, &arguments.n_gen, &arguments.n_depth);
     let chosen = selection::choose(arguments.kernel.as_deref(), arguments.no_tune, threads)?;
-    let source = ModelSource::open(&arguments.model)?;
-    let source = source.source();
+    let named = ModelSource::open(&arguments.model)?;
+    let source = named.source();
     refuse(&tests, source.config().max_position_embeddings)?;
 
     let progress = Progress::new();
     progress.stage(&format!("bench: loading {}", arguments.model), 0);
     let generates = tests.iter().any(|t| matches!(t.work, Work::Generate(_)));
-    let mut vocabulary = Vocabulary::load(source)?;
-    if generates && arguments.head == Head::Quantized {
-        vocabulary = vocabulary.with_quantized_head();
-    }
+    let vocabulary = match generates && arguments.head == Head::Quantized {
+        true => Vocabulary::load_quantized(source)?,
+        false => Vocabulary::load(source)?,
+    };
+    selection::warn_of_packing(&named, &chosen);
     let model = Model::with_vocabulary(source, &chosen, Arc::new(vocabulary))?;
     selection::warn_of_fallbacks(&model);
 

@@ -21,7 +21,7 @@ use crate::run::Measured;
 /// Arguments of `bitgauge diagnose`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
+    /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
     #[arg(default_value = "2b4t")]
     model: String,
     /// Measure noise for less than a second, and no bandwidth

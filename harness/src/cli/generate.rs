@@ -21,7 +21,7 @@ use crate::model_source::ModelSource;
 /// Arguments of `bitgauge generate`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
+    /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
     model: String,
     /// Text to continue; needs a tokenizer.json beside the model
     #[arg(long, value_name = "TEXT", required_unless_present = "tokens")]
@@ -212,10 +212,13 @@ impl Job<'_> {
         let limit = source.source().config().max_position_embeddings;
         let pool = Pool::new(threads)?;
         let greedy = arguments.temperature == 0.0;
-        let mut vocabulary = Vocabulary::load(source.source())?;
-        if greedy && arguments.head.unwrap_or_else(Head::faster_here) == Head::Quantized {
-            vocabulary = vocabulary.with_quantized_head();
-        }
+        let quantized =
+            greedy && arguments.head.unwrap_or_else(Head::faster_here) == Head::Quantized;
+        let vocabulary = match quantized {
+            true => Vocabulary::load_quantized(source.source())?,
+            false => Vocabulary::load(source.source())?,
+        };
+        selection::warn_of_packing(source, &chosen);
         let model = Model::with_vocabulary(source.source(), &chosen, Arc::new(vocabulary))?;
         let capacity = prompt
             .len()
@@ -330,7 +333,9 @@ mod text {
     pub(super) fn run(job: &Job<'_>, prompt: &str) -> Result<Exit, Failure> {
         let folder = match job.source {
             ModelSource::Folder(_, path) => path,
-            ModelSource::Gguf(_, path) => path.parent().unwrap_or(path),
+            ModelSource::Gguf(_, path) | ModelSource::Packed(_, path) => {
+                path.parent().unwrap_or(path)
+            }
             ModelSource::Synthetic(_, name) => {
                 return Err(Failure::could_not_run(format!(
                     "--prompt: the synthetic shape `{name}` has no tokenizer; give --tokens ID,ID,..."

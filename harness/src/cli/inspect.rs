@@ -1,6 +1,6 @@
 //! `bitgauge inspect MODEL`: shapes, sizes and compression.
 
-use bitgauge_engine::checkpoint::{Config, Linear};
+use bitgauge_engine::checkpoint::{Config, Linear, Origin};
 use bitgauge_engine::kernels::Kernel;
 use clap::Args;
 use serde::Serialize;
@@ -33,6 +33,12 @@ struct KernelRow {
 }
 
 #[derive(Serialize)]
+struct PackedFrom {
+    origin: Origin,
+    kernels: Vec<String>,
+}
+
+#[derive(Serialize)]
 struct Document {
     model: String,
     layers: usize,
@@ -52,6 +58,9 @@ struct Document {
     kernels: Vec<KernelRow>,
     files: Vec<(String, u64)>,
     extra_tensors: Vec<String>,
+    /// What a packed file was made from, and for which kernels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packed: Option<PackedFrom>,
     #[serde(skip_serializing_if = "Option::is_none")]
     loading: Option<Loading>,
 }
@@ -59,7 +68,7 @@ struct Document {
 /// Arguments of `bitgauge inspect`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
+    /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
     model: String,
     /// Load it too, and say how long that takes beside reading the files, and how much memory
     #[arg(long)]
@@ -124,7 +133,15 @@ fn describe(model: &ModelSource) -> Document {
             checkpoint.extra_tensors().to_vec(),
         ),
         ModelSource::Gguf(gguf, _) => (vec![(model.name(), gguf.size())], Vec::new()),
+        ModelSource::Packed(packed, _) => (vec![(model.name(), packed.size())], Vec::new()),
         ModelSource::Synthetic(..) => (Vec::new(), Vec::new()),
+    };
+    let packed = match model {
+        ModelSource::Packed(packed, _) => Some(PackedFrom {
+            origin: packed.origin().clone(),
+            kernels: packed.kernels().into_iter().map(str::to_owned).collect(),
+        }),
+        _ => None,
     };
     Document {
         model: model.name(),
@@ -148,6 +165,7 @@ fn describe(model: &ModelSource) -> Document {
         kernels,
         files,
         extra_tensors,
+        packed,
         loading: None,
     }
 }
@@ -194,6 +212,14 @@ fn print(d: &Document, output: Output) -> Result<(), Failure> {
     for tensor in &d.extra_tensors {
         output.line(format!(
             "ignored: tensor {tensor}, which no part of the decoder reads"
+        ))?;
+    }
+    if let Some(PackedFrom { origin, kernels }) = &d.packed {
+        output.line(format!(
+            "packed for {}, from {} with the digest {}",
+            kernels.join(", "),
+            origin.name,
+            origin.digest
         ))?;
     }
     if let Some(loading) = &d.loading {

@@ -16,6 +16,7 @@ mod kernels;
 mod ladder;
 mod output;
 mod progress;
+mod repack;
 mod report;
 mod run;
 mod scaling;
@@ -65,6 +66,8 @@ enum Command {
     Diagnose(diagnose::Arguments),
     /// Describe a model: shapes, bits per weight, compression
     Inspect(inspect::Arguments),
+    /// Write a model as it lies in memory to a file, which then loads about as fast as it is read
+    Repack(repack::Arguments),
     /// Continue a prompt
     Generate(generate::Arguments),
     /// Time reading prompts and generating tokens, as llama-bench does and under its names
@@ -127,6 +130,7 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
         Command::Kernels => kernels::run(output),
         Command::Diagnose(arguments) => diagnose::run(arguments, cli.threads, threads, output),
         Command::Inspect(arguments) => inspect::run(arguments, threads, output),
+        Command::Repack(arguments) => repack::run(arguments, threads, output),
         Command::Generate(arguments) => generate::run(arguments, threads, output),
         Command::Bench(arguments) => bench::run(arguments, threads, output),
         Command::Compare(arguments) => {

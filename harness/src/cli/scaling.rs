@@ -25,7 +25,7 @@ use crate::verify;
 /// Arguments of `bitgauge scaling`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape [default: a tenth of 2b4t]
+    /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape [default: a tenth of 2b4t]
     #[arg(long, value_name = "DIR|NAME")]
     model: Option<String>,
     /// Kernel of every product [default: the best that this machine runs]

@@ -5,6 +5,7 @@ use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Group, Model};
 
 use crate::exit::Failure;
+use crate::model_source::ModelSource;
 use crate::run::{Origin, Selected};
 use crate::tuning::{self, Chosen, Tuned};
 use crate::user_cache::CacheError;
@@ -95,6 +96,22 @@ pub fn rows(model: &Model, origin: &dyn Fn(usize, usize) -> Origin) -> Vec<Selec
 
 fn is_fallback(kernel: Kernel) -> bool {
     kernel.spec().isa() == Isa::Portable && Isa::highest() > Isa::Portable
+}
+
+/// Says that a packed file was packed for other kernels than are chosen, so that loading it takes
+/// longer than it need.
+pub fn warn_of_packing(source: &ModelSource, chosen: &Chosen) {
+    let ModelSource::Packed(packed, path) = source else {
+        return;
+    };
+    if !packed.suits(chosen) {
+        let kernels: Vec<_> = packed.kernels().into_iter().collect();
+        eprintln!(
+            "WARNING: {} is packed for {}, and other kernels run: it is unpacked and packed again; `bitgauge repack` writes one for them",
+            path.display(),
+            kernels.join(", ")
+        );
+    }
 }
 
 /// Says loudly that linears run portable code on a machine that has better.

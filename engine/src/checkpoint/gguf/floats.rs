@@ -2,59 +2,58 @@
 
 use half::f16;
 
-use super::super::values::{self, Floats, InvalidAt};
+use super::super::values::{self, InvalidAt};
 use super::Fault;
 use super::kind::Kind;
-use crate::buffer::Buffer;
 
-/// The values of a tensor of bf16, row-major, into `out`, which has a place for each.
-pub(super) fn halves(bytes: &[u8], mut out: Buffer<u16>) -> Result<Floats, Fault> {
-    let outcome = values::decode_bf16(&mut out, bytes);
-    finite(Kind::Bf16, Floats::Bf16(out), outcome)
+type Outcome = Result<(), Fault>;
+
+/// Values of bf16 as bits, a place in `out` for each.
+pub(super) fn halves(first: usize, out: &mut [u16], bytes: &[u8]) -> Outcome {
+    let outcome = values::decode_bf16(out, bytes);
+    let value = |i: usize| f32::from_bits(u32::from(out[i]) << 16);
+    finite(Kind::Bf16, first, outcome, value)
 }
 
-/// The values of a tensor of other floats, or of blocks of integers with a scale, row-major, into
-/// `out`, which has a place for each.
+/// Values of other floats, or of blocks of integers with a scale, a place in `out` for each. `first`
+/// is the number of the first in its tensor.
 ///
 /// - `Q8_0`: 32 values a block, a float16 `d` and 32 `int8`: `d * q`.
 /// - `Q6_K`: 256 values a block, as [`q6_k`] says.
-pub(super) fn floats(kind: Kind, bytes: &[u8], mut out: Buffer<f32>) -> Result<Floats, Fault> {
+pub(super) fn floats(kind: Kind, first: usize, out: &mut [f32], bytes: &[u8]) -> Outcome {
     let outcome = match kind {
-        Kind::F32 => values::decode_f32(&mut out, bytes),
-        Kind::F16 => values::decode_f16(&mut out, bytes),
-        Kind::Q8_0 => return blocks::<34, 32>(bytes, out, 0, q8_0),
-        Kind::Q6K => return blocks::<210, 256>(bytes, out, 208, q6_k),
-        Kind::Bf16 | Kind::Tq1_0 | Kind::Tq2_0 | Kind::I2S => {
-            unreachable!("{kind} is read elsewhere")
-        }
+        Kind::F32 => values::decode_f32(out, bytes),
+        Kind::F16 => values::decode_f16(out, bytes),
+        Kind::Q8_0 => return blocks::<34, 32>(bytes, first, out, 0, q8_0),
+        Kind::Q6K => return blocks::<210, 256>(bytes, first, out, 208, q6_k),
+        _ => unreachable!("{kind} is read elsewhere"),
     };
-    finite(kind, Floats::F32(out), outcome)
+    finite(kind, first, outcome, |i| out[i])
 }
 
-fn finite(kind: Kind, floats: Floats, outcome: Result<(), InvalidAt>) -> Result<Floats, Fault> {
-    match outcome {
-        Ok(()) => Ok(floats),
-        Err(InvalidAt(i)) => Err(Fault {
-            offset: i * kind.block().1,
-            found: format!("value {i} is {}", floats.get(i)),
-            right: "finite values",
-        }),
-    }
+fn finite(
+    kind: Kind,
+    first: usize,
+    outcome: Result<(), InvalidAt>,
+    value: impl Fn(usize) -> f32,
+) -> Outcome {
+    outcome.map_err(|InvalidAt(i)| Fault {
+        offset: (first + i) * kind.block().1,
+        found: format!("value {} is {}", first + i, value(i)),
+        right: "finite values",
+    })
 }
 
 /// Blocks of `B` bytes for `N` values, with a float16 scale at `scale_at`.
 fn blocks<const B: usize, const N: usize>(
     bytes: &[u8],
-    mut out: Buffer<f32>,
+    first: usize,
+    out: &mut [f32],
     scale_at: usize,
     decode: impl Fn(&[u8; B], f32) -> [f32; N],
-) -> Result<Floats, Fault> {
-    let blocks = bytes
-        .as_chunks::<B>()
-        .0
-        .iter()
-        .zip(out.as_chunks_mut::<N>().0);
-    for (i, (block, out)) in blocks.enumerate() {
+) -> Outcome {
+    let blocks = bytes.as_chunks::<B>().0.iter();
+    for (i, (block, out)) in (first / N..).zip(blocks.zip(out.as_chunks_mut::<N>().0)) {
         let scale = scale(block, scale_at);
         if !scale.is_finite() {
             return Err(Fault {
@@ -65,7 +64,7 @@ fn blocks<const B: usize, const N: usize>(
         }
         *out = decode(block, scale);
     }
-    Ok(Floats::F32(out))
+    Ok(())
 }
 
 /// The float16 at a place of a block.

@@ -123,16 +123,24 @@ fn describe(reader: &mut Reader<'_>, path: &Path) -> Result<Described, Checkpoin
         return Err(bad(kind_at, format!("the type {number}"), KNOWN.into()));
     };
     let (block, _) = kind.block();
-    let row = dimensions.first().copied().unwrap_or(1);
-    if !row.is_multiple_of(block) {
-        let found = format!("rows of {row} values of {kind}");
+    let cols = dimensions.first().copied().unwrap_or(1);
+    if !cols.is_multiple_of(block) {
+        let found = format!("rows of {cols} values of {kind}");
         let right = format!("a multiple of {block} values, the length of a block");
         return Err(bad(rank_at, found, right));
     }
-    let Some(size) = values.and_then(|values| kind.bytes(values)) else {
+    let rows = values.map(|values| values.checked_div(cols).unwrap_or(0));
+    let size = rows.and_then(|rows| Some((rows, kind.bytes(rows, cols)?)));
+    let Some((rows, size)) = size else {
         let found = format!("dimensions {dimensions:?} of {kind}, more bytes than can be counted");
         return Err(bad(rank_at, found, "dimensions that fit the data".into()));
     };
+    let together = kind.rows_together();
+    if !rows.is_multiple_of(together) {
+        let found = format!("{rows} rows of {kind}");
+        let right = format!("a multiple of {together} rows, which are interleaved");
+        return Err(bad(rank_at, found, right));
+    }
     let offset = reader.u64("a tensor's offset")?;
     Ok(Described {
         name,

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// How the values of a tensor are stored. The numbers are those of `ggml_type`; `I2_S` is an
-/// addition of bitnet.cpp, in whose place llama.cpp has nothing.
+/// addition of bitnet.cpp, in whose place llama.cpp has nothing, and those from 134 on are additions
+/// of ik_llama.cpp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     F32,
@@ -14,11 +15,15 @@ pub(super) enum Kind {
     Tq1_0,
     Tq2_0,
     I2S,
+    Iq1Bn,
+    Iq2Bn,
+    /// Four rows interleaved.
+    Iq2BnR4,
 }
 
 /// All of them, for messages.
-pub(super) const KNOWN: &str =
-    "F32 (0), F16 (1), Q8_0 (8), Q6_K (14), BF16 (30), TQ1_0 (34), TQ2_0 (35) or I2_S (36)";
+pub(super) const KNOWN: &str = "F32 (0), F16 (1), Q8_0 (8), Q6_K (14), BF16 (30), TQ1_0 (34), TQ2_0 (35), I2_S (36), \
+     IQ1_BN (134), IQ2_BN (135) or IQ2_BN_R4 (335)";
 
 /// Bytes behind the trits of an I2_S tensor: its scale as float32, and filling.
 const I2S_TAIL: usize = 32;
@@ -34,6 +39,9 @@ impl Kind {
             34 => Self::Tq1_0,
             35 => Self::Tq2_0,
             36 => Self::I2S,
+            134 => Self::Iq1Bn,
+            135 => Self::Iq2Bn,
+            335 => Self::Iq2BnR4,
             _ => return None,
         })
     }
@@ -48,16 +56,37 @@ impl Kind {
             Self::Tq1_0 => (256, 54),
             Self::Tq2_0 => (256, 66),
             Self::I2S => (128, 32),
+            Self::Iq1Bn => (64, 13),
+            Self::Iq2Bn | Self::Iq2BnR4 => (64, 16),
         }
     }
 
-    /// Bytes of `count` values, or `None` if there are too many to be counted.
-    pub fn bytes(self, count: usize) -> Option<usize> {
-        let (values, bytes) = self.block();
-        let blocks = (count / values).checked_mul(bytes)?;
+    /// Bytes in front of the blocks of each row: its scale. Where rows are interleaved, the scales of
+    /// those that are together stand in front of all their blocks.
+    pub fn row_head(self) -> usize {
         match self {
-            Self::I2S => blocks.checked_add(I2S_TAIL),
-            _ => Some(blocks),
+            Self::Iq1Bn => 2,
+            Self::Iq2Bn | Self::Iq2BnR4 => 4,
+            _ => 0,
+        }
+    }
+
+    /// Rows that are interleaved: a matrix has a multiple of them.
+    pub fn rows_together(self) -> usize {
+        match self {
+            Self::Iq2BnR4 => 4,
+            _ => 1,
+        }
+    }
+
+    /// Bytes of `rows` rows of `cols` values, or `None` if there are too many to be counted.
+    pub fn bytes(self, rows: usize, cols: usize) -> Option<usize> {
+        let (values, bytes) = self.block();
+        let row = (cols / values).checked_mul(bytes)?;
+        let all = row.checked_add(self.row_head())?.checked_mul(rows)?;
+        match self {
+            Self::I2S => all.checked_add(I2S_TAIL),
+            _ => Some(all),
         }
     }
 }
@@ -73,6 +102,9 @@ impl fmt::Display for Kind {
             Self::Tq1_0 => "TQ1_0",
             Self::Tq2_0 => "TQ2_0",
             Self::I2S => "I2_S",
+            Self::Iq1Bn => "IQ1_BN",
+            Self::Iq2Bn => "IQ2_BN",
+            Self::Iq2BnR4 => "IQ2_BN_R4",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! GGUF files of BitNet models, as bitnet.cpp and llama.cpp write them.
+//! GGUF files of BitNet models, as bitnet.cpp, llama.cpp and ik_llama.cpp write them.
 //!
 //! [`Gguf::open`] maps the file and checks everything that can be known without touching the data,
 //! as [`super::Checkpoint::open`] does; the values are checked by what reads them. Tensors that the
@@ -20,6 +20,7 @@ mod header;
 mod kind;
 mod metadata;
 mod reader;
+mod rows;
 mod ternary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,7 +73,9 @@ impl Role {
         match kind {
             Kind::F32 | Kind::F16 | Kind::Bf16 => true,
             Kind::Q8_0 | Kind::Q6K => matches!(self, Role::Embedding),
-            Kind::Tq1_0 | Kind::Tq2_0 | Kind::I2S => matches!(self, Role::Linear),
+            Kind::Tq1_0 | Kind::Tq2_0 | Kind::I2S | Kind::Iq1Bn | Kind::Iq2Bn | Kind::Iq2BnR4 => {
+                matches!(self, Role::Linear)
+            }
         }
     }
 
@@ -80,7 +83,7 @@ impl Role {
         match self {
             Role::Embedding => "F32, F16, BF16, Q8_0 or Q6_K",
             Role::Norm => "F32, F16 or BF16",
-            Role::Linear => "I2_S, TQ1_0, TQ2_0, F32, F16 or BF16",
+            Role::Linear => "I2_S, TQ1_0, TQ2_0, IQ1_BN, IQ2_BN, IQ2_BN_R4, F32, F16 or BF16",
         }
     }
 }
@@ -189,15 +192,24 @@ impl Gguf {
     }
 
     fn floats(&self, name: &str) -> Result<Floats> {
-        let entry = &self.tensors[name];
-        let count = entry.dimensions.iter().product();
-        let bytes = &self.map[entry.bytes.clone()];
-        let outcome = match entry.kind {
-            Kind::Bf16 => floats::halves(bytes, self.room(name, count)?),
-            kind => floats::floats(kind, bytes, self.room(name, count)?),
+        let Entry {
+            kind,
+            dimensions,
+            bytes,
+            ..
+        } = &self.tensors[name];
+        let (map, start, block) = (&self.map, bytes.start, kind.block());
+        let count = dimensions.iter().product();
+        let floats = if *kind == Kind::Bf16 {
+            let mut out = self.room(name, count)?;
+            file::decode(map, start, block, &mut out, floats::halves).map(|()| Floats::Bf16(out))
+        } else {
+            let mut out = self.room(name, count)?;
+            let decode =
+                |first, out: &mut [f32], bytes: &[u8]| floats::floats(*kind, first, out, bytes);
+            file::decode(map, start, block, &mut out, decode).map(|()| Floats::F32(out))
         };
-        file::release(&self.map, entry.bytes.clone());
-        outcome.map_err(|fault| self.refuse(name, fault))
+        floats.map_err(|fault| self.refuse(name, fault))
     }
 
     fn room<T: Pod>(&self, name: &str, len: usize) -> Result<Buffer<T>> {
@@ -246,12 +258,16 @@ impl Source for Gguf {
         let name = linear_tensor(layer, linear);
         let entry = &self.tensors[&name];
         let scale = match entry.kind {
-            Kind::I2S | Kind::Tq1_0 | Kind::Tq2_0 => {
-                let scale = ternary::unpack(entry.kind, &self.map[entry.bytes.clone()], trits);
+            kind @ (Kind::F32 | Kind::F16 | Kind::Bf16) => {
+                ternary::of_floats(&self.floats(&name)?, kind.block().1, trits)
+            }
+            kind => {
+                let (_, cols) = linear.shape(&self.config);
+                file::expect(&self.map, entry.bytes.clone());
+                let scale = ternary::unpack(kind, &self.map[entry.bytes.clone()], cols, trits);
                 file::release(&self.map, entry.bytes.clone());
                 scale
             }
-            kind => ternary::of_floats(&self.floats(&name)?, kind.block().1, trits),
         };
         let scale = scale.map_err(|fault| self.refuse(&name, fault))?;
         Ok(WeightScale::Multiply(scale))

@@ -4,19 +4,69 @@ use super::super::values::Floats;
 use super::Fault;
 use super::floats::scale;
 use super::kind::Kind;
+use super::rows;
 
 /// The scale of a matrix without a trit other than zero: whatever it is, the product is zero.
 const OF_ZEROS: f32 = 1.0;
 
-const ONE_SCALE: &str = "one scale for all blocks that are not zero: the product has no other";
-
-/// Trits of a packed type, row-major, into `trits`; the scale that multiplies them.
-pub(super) fn unpack(kind: Kind, bytes: &[u8], trits: &mut [i8]) -> Result<f32, Fault> {
+/// Trits of a packed type, row-major with `cols` values a row, into `trits`; the scale that
+/// multiplies them.
+pub(super) fn unpack(
+    kind: Kind,
+    bytes: &[u8],
+    cols: usize,
+    trits: &mut [i8],
+) -> Result<f32, Fault> {
     match kind {
         Kind::I2S => i2_s(bytes, trits),
         Kind::Tq1_0 => blocks::<54>(bytes, trits, |block| Ok(tq1_0(block))),
         Kind::Tq2_0 => blocks::<66>(bytes, trits, tq2_0),
+        Kind::Iq1Bn => rows::iq1_bn(bytes, cols, trits),
+        Kind::Iq2Bn => rows::iq2_bn(bytes, cols, trits),
+        Kind::Iq2BnR4 => rows::iq2_bn_r4(bytes, cols, trits),
         other => unreachable!("{other} holds real numbers"),
+    }
+}
+
+/// The one scale of a matrix that has a place for it in each of its parts: the product has no other.
+pub(super) struct Common {
+    /// What the parts are: blocks, or rows.
+    part: &'static str,
+    /// The first part that is not zero, and its scale.
+    first: Option<(usize, f32)>,
+}
+
+impl Common {
+    pub fn of(part: &'static str) -> Self {
+        Self { part, first: None }
+    }
+
+    /// Takes the scale, found at byte `offset`, of part `i`, whose trits are all zero if `zero`.
+    pub fn take(&mut self, i: usize, scale: f32, zero: bool, offset: usize) -> Result<(), Fault> {
+        let part = self.part;
+        let fault = |found, right| Fault {
+            offset,
+            found,
+            right,
+        };
+        if !scale.is_finite() || scale < 0.0 || (scale == 0.0 && !zero) {
+            let found = format!("{part} {i} has the scale {scale}");
+            return Err(fault(found, "a finite scale above 0"));
+        }
+        if zero {
+            return Ok(());
+        }
+        let (first, expected) = *self.first.get_or_insert((i, scale));
+        if scale == expected {
+            return Ok(());
+        }
+        let found = format!("{part} {i} has the scale {scale}, and {part} {first} has {expected}");
+        let right = "one scale for all that is not zero: the product has no other";
+        Err(fault(found, right))
+    }
+
+    pub fn scale(&self) -> f32 {
+        self.first.map_or(OF_ZEROS, |(_, scale)| scale)
     }
 }
 
@@ -55,7 +105,7 @@ fn i2_s(bytes: &[u8], trits: &mut [i8]) -> Result<f32, Fault> {
         for (trits, shift) in trits.as_chunks_mut::<32>().0.iter_mut().zip([6, 4, 2, 0]) {
             *trits = block.map(|byte| (byte >> shift & 3) as i8 - 1);
             if let Some(i) = trits.iter().position(|&trit| trit > 1) {
-                return Err(code_3(b * 32 + i, b));
+                return Err(code_3(b * 32 + i, "block", b));
             }
         }
     }
@@ -80,32 +130,15 @@ fn blocks<const B: usize>(
     trits: &mut [i8],
     unpack: impl Fn(&[u8; B]) -> Result<[i8; 256], usize>,
 ) -> Result<f32, Fault> {
-    let mut common = None;
+    let mut common = Common::of("block");
     let blocks = bytes.as_chunks::<B>().0.iter();
     for (b, (block, trits)) in blocks.zip(trits.as_chunks_mut::<256>().0).enumerate() {
-        let values = unpack(block).map_err(|byte| code_3(b * B + byte, b))?;
+        let values = unpack(block).map_err(|byte| code_3(b * B + byte, "block", b))?;
         let scale = scale(block, B - 2);
-        let zero = values == [0; 256];
-        let fault = |found, right| Fault {
-            offset: b * B + B - 2,
-            found,
-            right,
-        };
-        if !scale.is_finite() || scale < 0.0 || (scale == 0.0 && !zero) {
-            let found = format!("block {b} has the scale {scale}");
-            return Err(fault(found, "a finite scale above 0"));
-        }
-        if !zero {
-            let (first, expected) = *common.get_or_insert((b, scale));
-            if scale != expected {
-                let found =
-                    format!("block {b} has the scale {scale}, and block {first} has {expected}");
-                return Err(fault(found, ONE_SCALE));
-            }
-        }
+        common.take(b, scale, values == [0; 256], b * B + B - 2)?;
         *trits = values;
     }
-    Ok(common.map_or(OF_ZEROS, |(_, scale)| scale))
+    Ok(common.scale())
 }
 
 /// 48 bytes of five trits, 4 bytes of four, and the scale. The first 32 bytes have values 0 to
@@ -127,7 +160,7 @@ fn tq1_0(block: &[u8; 54]) -> [i8; 256] {
 
 /// Digit `n` of a byte that holds five in base 3, the first the most significant, as the fraction
 /// `byte / 256`: multiplying by 3 moves the next digit in front of the point.
-fn digit(byte: u8, n: usize) -> i8 {
+pub(super) fn digit(byte: u8, n: usize) -> i8 {
     let fraction = (0..n).fold(byte, |byte, _| byte.wrapping_mul(3));
     ((u16::from(fraction) * 3) >> 8) as i8
 }
@@ -148,10 +181,10 @@ fn tq2_0(block: &[u8; 66]) -> Result<[i8; 256], usize> {
     Ok(values)
 }
 
-fn code_3(offset: usize, block: usize) -> Fault {
+pub(super) fn code_3(offset: usize, part: &str, i: usize) -> Fault {
     Fault {
         offset,
-        found: format!("code 3 in block {block}"),
+        found: format!("code 3 in {part} {i}"),
         right: "code 0, 1 or 2 for the trits -1, 0 and 1",
     }
 }

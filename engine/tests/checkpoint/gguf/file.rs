@@ -11,6 +11,9 @@ pub const BF16: u32 = 30;
 pub const TQ1_0: u32 = 34;
 pub const TQ2_0: u32 = 35;
 pub const I2_S: u32 = 36;
+pub const IQ1_BN: u32 = 134;
+pub const IQ2_BN: u32 = 135;
+pub const IQ2_BN_R4: u32 = 335;
 
 /// A tensor, its dimensions fastest first.
 #[derive(Clone)]
@@ -160,17 +163,10 @@ pub fn floats(kind: u32, values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(bytes).collect()
 }
 
-/// A ternary matrix in any of the types that can hold it.
-pub fn ternary(kind: u32, trits: &[i8], scale: f32) -> Vec<u8> {
+/// A ternary matrix with rows of `cols` in any of the types that can hold it.
+pub fn ternary(kind: u32, trits: &[i8], cols: usize, scale: f32) -> Vec<u8> {
     let codes: Vec<u8> = trits.iter().map(|&t| (t + 1) as u8).collect();
-    let half = floats(
-        F16,
-        &[if kind > BF16 && kind != I2_S {
-            scale
-        } else {
-            0.0
-        }],
-    );
+    let half = || floats(F16, &[scale]);
     match kind {
         I2_S => {
             let mut out = vec![0; codes.len() / 4];
@@ -189,7 +185,7 @@ pub fn ternary(kind: u32, trits: &[i8], scale: f32) -> Vec<u8> {
                     let (part, j) = (i / 128, i % 128);
                     block[part * 32 + j % 32] |= code << (2 * (j / 32));
                 }
-                [&block[..], &half].concat()
+                [&block[..], &half()].concat()
             };
             codes.chunks(256).flat_map(block).collect()
         }
@@ -210,14 +206,73 @@ pub fn ternary(kind: u32, trits: &[i8], scale: f32) -> Vec<u8> {
                 let mut block: Vec<u8> = (0..32).map(|b| pack(codes, b, 32, 5)).collect();
                 block.extend((0..16).map(|b| pack(codes, 160 + b, 16, 5)));
                 block.extend((0..4).map(|b| pack(codes, 240 + b, 4, 4)));
-                block.extend(&half);
+                block.extend(half());
                 block
             };
             codes.chunks(256).flat_map(block).collect()
+        }
+        IQ1_BN => rows(&codes, cols, scale)
+            .flat_map(|(scale, codes)| {
+                let mut row = floats(F16, &[scale]);
+                for block in codes.chunks(64) {
+                    let sixteens = block.chunks(16);
+                    let fives = sixteens.clone().flat_map(|some| some[..15].chunks(5));
+                    row.extend(fives.map(fraction));
+                    row.push(fraction(&sixteens.map(|some| some[15]).collect::<Vec<_>>()));
+                }
+                row
+            })
+            .collect(),
+        IQ2_BN => rows(&codes, cols, scale)
+            .flat_map(|(scale, codes)| {
+                let mut row = floats(F32, &[scale]);
+                for block in codes.chunks(64) {
+                    let byte = |b: usize| (0..4).map(|p| block[b + 16 * p] << (2 * p)).sum::<u8>();
+                    row.extend((0..16).map(byte));
+                }
+                row
+            })
+            .collect(),
+        IQ2_BN_R4 => {
+            let rows: Vec<_> = rows(&codes, cols, scale).collect();
+            let four = |rows: &[(f32, Vec<u8>)]| {
+                let mut out = floats(F32, &[0, 1, 2, 3].map(|r| rows[r].0));
+                let mut codes = vec![0; cols];
+                for (r, (_, row)) in rows.iter().enumerate() {
+                    for (col, code) in row.iter().enumerate() {
+                        let (block, place) = (col / 64, col % 64);
+                        let byte = 64 * block + place / 16 * 16 + 4 * r + place % 4;
+                        codes[byte] |= code << (2 * (place % 16 / 4));
+                    }
+                }
+                out.extend(codes);
+                out
+            };
+            rows.chunks(4).flat_map(four).collect()
         }
         _ => {
             let values: Vec<_> = trits.iter().map(|&t| f32::from(t) * scale).collect();
             floats(kind, &values)
         }
     }
+}
+
+/// Rows with their scales as ik_llama.cpp takes them: the largest magnitude, which is 0 where all
+/// is zero, and not less than half of it, so that every code says 1 there.
+fn rows(codes: &[u8], cols: usize, scale: f32) -> impl Iterator<Item = (f32, Vec<u8>)> {
+    codes.chunks(cols).map(move |row| {
+        if row.iter().all(|&code| code == 1) {
+            return (0.0, vec![2; cols]);
+        }
+        (scale, row.to_vec())
+    })
+}
+
+/// Up to five codes in a byte, the first the least significant digit, as a fraction of 243 rounded
+/// up.
+fn fraction(codes: &[u8]) -> u8 {
+    let number = codes
+        .iter()
+        .rfold(0, |number, &code| 3 * number + u32::from(code));
+    (number * 256).div_ceil(243) as u8
 }

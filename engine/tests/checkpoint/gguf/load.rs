@@ -1,9 +1,11 @@
-use bitgauge_engine::checkpoint::{Config, Linear, Norm};
+use bitgauge_engine::checkpoint::{CheckpointError, Config, Linear, Norm, WeightScale};
 use bitgauge_engine::model::{Best, Model, Source};
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
 
-use super::file::{BF16, F16, F32, I2_S, TQ1_0, TQ2_0, text};
+use super::file::{
+    BF16, F16, F32, File, I2_S, IQ1_BN, IQ2_BN, IQ2_BN_R4, Q8_0, TQ1_0, TQ2_0, ternary, text,
+};
 use super::{Stored, converted, small, trained};
 
 /// The bits of the logits behind each of a few tokens.
@@ -24,6 +26,9 @@ fn logits_are_those_of_the_folder_bit_for_bit() {
         ("bitnet-25", F32, TQ2_0, F16),
         ("bitnet-b1.58", F32, TQ1_0, BF16),
         ("bitnet-b1.58", BF16, F16, F16),
+        ("bitnet-b1.58", BF16, IQ1_BN, F16),
+        ("bitnet-25", F32, IQ2_BN, F32),
+        ("bitnet-b1.58", F32, IQ2_BN_R4, F16),
     ] {
         let file = converted(architecture, embedding, linears, rest);
         let stored = Stored::new(&file.bytes());
@@ -128,4 +133,75 @@ fn end_tokens_and_another_alignment_are_read() {
     let gguf = stored.open().unwrap();
     assert_eq!(gguf.config().bos_token_id, Some(1));
     assert_eq!(gguf.config().eos_token_ids, [0]);
+}
+
+/// Rows of zeros among others, and a matrix of nothing else: their scales are 0 and their codes are
+/// not.
+#[test]
+fn rows_of_zeros_have_no_scale() {
+    let mut trits = vec![0; 256 * 256];
+    (trits[5], trits[256 * 3 + 255], trits[256 * 255]) = (1, -1, -1);
+    for kind in [IQ1_BN, IQ2_BN, IQ2_BN_R4] {
+        for (trits, scale) in [(&trits, 0.5), (&vec![0; 256 * 256], 1.0)] {
+            let mut file = small();
+            let q = file.tensor("blk.0.attn_q.weight");
+            (q.kind, q.data) = (kind, ternary(kind, trits, 256, 0.5));
+            let stored = Stored::new(&file.bytes());
+            let (found, by) = stored.open().unwrap().linear(0, Linear::Q).unwrap();
+            assert_eq!(
+                (&found, by),
+                (trits, WeightScale::Multiply(scale)),
+                "{kind}"
+            );
+        }
+    }
+}
+
+/// The loader decodes so many values at a time.
+const PIECE: usize = 4 << 20;
+
+/// An embedding of a little more than one piece, in blocks of 32 whose scales tell them apart.
+fn long_embedding() -> File {
+    let mut file = small();
+    let rows = PIECE / 256 + 1;
+    let name = "bitnet-b1.58.vocab_size";
+    file.set(name, 4, (rows as u32).to_le_bytes().to_vec());
+    let embedding = file.tensor("token_embd.weight");
+    embedding.kind = Q8_0;
+    embedding.dimensions = vec![256, rows as u64];
+    let block = |b: usize| {
+        let scale = half::f16::from_f32((b % 1000) as f32).to_le_bytes();
+        [&scale[..], &[1; 31], &[3]].concat()
+    };
+    embedding.data = (0..rows * 8).flat_map(block).collect();
+    file
+}
+
+#[test]
+fn a_long_embedding_is_read_in_pieces_that_fit() {
+    let stored = Stored::new(&long_embedding().bytes());
+    let embedding = stored.open().unwrap().embedding().unwrap();
+    assert_eq!(embedding.len(), PIECE + 256);
+    for b in 0..embedding.len() / 32 {
+        let scale = (b % 1000) as f32;
+        assert_eq!(embedding.get(32 * b), scale, "block {b}");
+        assert_eq!(embedding.get(32 * b + 31), 3.0 * scale, "block {b}");
+    }
+}
+
+#[test]
+fn a_fault_in_a_later_piece_is_told_by_its_place_in_the_tensor() {
+    let mut file = long_embedding();
+    let b = PIECE / 32 + 2;
+    file.tensor("token_embd.weight").data[34 * b..34 * b + 2].copy_from_slice(&[0x00, 0x7c]);
+    let bytes = file.bytes();
+    let start = bytes
+        .windows(34)
+        .position(|w| w[2..] == [[1; 31].as_slice(), &[3]].concat());
+    let error = Stored::new(&bytes).open().unwrap().embedding().unwrap_err();
+    let CheckpointError::Tensor { offset, found, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(offset, (start.unwrap() + 34 * b) as u64);
+    assert_eq!(found, format!("block {b} has the scale inf"));
 }

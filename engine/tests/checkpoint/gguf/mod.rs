@@ -3,6 +3,7 @@
 mod blocks;
 mod file;
 mod load;
+mod peers;
 mod reject;
 
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ fn converted(architecture: &str, embedding: u32, linears: u32, rest: u32) -> Fil
                 &linear_name(layer, linear),
                 &[k, n],
                 kind,
-                ternary(kind, &trits, scale),
+                ternary(kind, &trits, k, scale),
             );
         }
     }
@@ -103,7 +104,7 @@ fn small() -> File {
         file.push(&norm_name(0, norm), &[256], F32, ones(256));
     }
     for linear in Linear::ALL {
-        let zeros = ternary(I2_S, &[0; 256 * 256], 0.5);
+        let zeros = ternary(I2_S, &[0; 256 * 256], 256, 0.5);
         file.push(&linear_name(0, linear), &[256, 256], I2_S, zeros);
     }
     file

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::file::{BF16, F16, F32, I2_S, Q8_0, TQ1_0, TQ2_0, floats, text};
+use super::file::{
+    BF16, F16, F32, I2_S, IQ1_BN, IQ2_BN, IQ2_BN_R4, Q8_0, TQ1_0, TQ2_0, floats, text,
+};
 use super::{Stored, small};
 use bitgauge_engine::checkpoint::{CheckpointError, Linear};
 use bitgauge_engine::model::{Best, Model, Source};
@@ -306,7 +308,7 @@ fn broken_q(kind: u32, good: &[u8], place: usize, with: &[u8], expected: usize, 
 fn values_that_are_no_ternary_matrix_are_refused_with_block_and_place() {
     let mut trits = vec![0_i8; 256 * 256];
     (trits[5], trits[256 * 3]) = (1, -1);
-    let good = |kind| super::file::ternary(kind, &trits, 0.5);
+    let good = |kind| super::file::ternary(kind, &trits, 256, 0.5);
     broken_q(I2_S, &good(I2_S), 40, &[0x5d], 40, "code 3 in block 1");
     let scale_at = 256 * 64;
     for wrong in [0.0_f32, -1.0, f32::NAN, f32::INFINITY] {
@@ -367,6 +369,46 @@ fn values_that_are_no_ternary_matrix_are_refused_with_block_and_place() {
         third * 2,
         "is inf",
     );
+}
+
+#[test]
+fn rows_with_scales_of_their_own_are_refused_where_they_are_wrong() {
+    let mut trits = vec![0_i8; 256 * 256];
+    (trits[5], trits[256 * 6], trits[256 * 7 + 1]) = (1, -1, -1);
+    let good = |kind| super::file::ternary(kind, &trits, 256, 0.5);
+    let halves: [&[u8]; 4] = [&[0x00, 0x34], &[0x00, 0xb8], &[0x00, 0x7c], &[0x00, 0x7e]];
+    let singles = [0.25, -0.5, f32::INFINITY, f32::NAN].map(f32::to_le_bytes);
+    let singles = singles.each_ref().map(|bytes| &bytes[..]);
+    // The scale of row 6, the third of the second four.
+    let places = [
+        (IQ1_BN, 6 * 54, halves),
+        (IQ2_BN, 6 * 68, singles),
+        (IQ2_BN_R4, 4 * 68 + 8, singles),
+    ];
+    for (kind, at, [other, rest @ ..]) in places {
+        let says = "row 6 has the scale 0.25, and row 0 has 0.5";
+        broken_q(kind, &good(kind), at, other, at, says);
+        for wrong in rest {
+            broken_q(kind, &good(kind), at, wrong, at, "row 6 has the scale");
+        }
+    }
+    // Behind the scale, a block of row 6; and a block of the second four, where byte 16 + 8 is of
+    // the same row.
+    let at = 6 * 68 + 4 + 16 + 9;
+    broken_q(IQ2_BN, &good(IQ2_BN), at, &[0x5d], at, "code 3 in row 6");
+    let at = 4 * 68 + 16 + 64 + 24;
+    let good = good(IQ2_BN_R4);
+    broken_q(IQ2_BN_R4, &good, at, &[0x5d], at, "code 3 in row 6");
+}
+
+#[test]
+fn interleaved_rows_are_whole_fours() {
+    let mut file = small();
+    file.push("blk.0.attn_q.more", &[64, 6], IQ2_BN_R4, vec![0; 6 * 20]);
+    let (offset, message) = refusal(&file.bytes());
+    assert!(message.contains("6 rows of IQ2_BN_R4"), "{message}");
+    let name = at(&file.bytes(), "blk.0.attn_q.more");
+    assert_eq!(offset, Some((name + 8 + 17) as u64));
 }
 
 #[test]

@@ -140,7 +140,7 @@ impl Measuring<'_> {
     fn pack(&self, cut: Option<Synthetic>) -> Result<Packed, Failure> {
         let chosen = selection::choose(None, self.no_tune, self.threads)?;
         let source: &dyn Source = cut.as_ref().map_or(self.source.source(), |cut| cut);
-        let vocabulary = Vocabulary::load(source)?.with_quantized_head();
+        let vocabulary = Vocabulary::load_quantized(source)?;
         let model = Model::with_vocabulary(source, &chosen, Arc::new(vocabulary))?;
         self.progress.stage(&selection::told(&model, &chosen), 0);
         Ok(Packed {

@@ -76,7 +76,7 @@ pub struct Common {
     /// The short form: fewer layers, fewer blocks
     #[arg(long)]
     quick: bool,
-    /// A checkpoint folder, a GGUF file, or the name of a synthetic shape
+    /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
     #[arg(long, value_name = "DIR|NAME", default_value = "2b4t")]
     model: String,
     /// The run folder; one that holds a part of the same run goes on [default: runs/TIME]

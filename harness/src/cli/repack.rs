@@ -1,0 +1,131 @@
+//! `bitgauge repack MODEL --out FILE`: a model as it lies in memory, in a file.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bitgauge_engine::checkpoint::{Origin, Packed};
+use bitgauge_engine::model::{Model, Vocabulary};
+use clap::Args;
+use serde::Serialize;
+
+use super::output::Output;
+use super::selection;
+use crate::exit::{Exit, Failure};
+use crate::model_source::ModelSource;
+use crate::run::Selected;
+
+/// Arguments of `bitgauge repack`.
+#[derive(Args)]
+pub struct Arguments {
+    /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
+    model: String,
+    /// The file to write; whatever is there is replaced once the new one is whole
+    #[arg(long, value_name = "FILE", required_unless_present = "check")]
+    out: Option<PathBuf>,
+    /// Write nothing, and fail unless FILE was made from this very model
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "kernel", "no_tune"])]
+    check: Option<PathBuf>,
+    /// Pack every matrix for this kernel [default: what `tune` found on as many threads, or the best
+    /// that this machine runs]
+    #[arg(long, value_name = "NAME")]
+    kernel: Option<String>,
+    /// Leave out what `tune` found
+    #[arg(long)]
+    no_tune: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    command: &'static str,
+    model: String,
+    origin: Origin,
+    file: PathBuf,
+    bytes: u64,
+    /// Empty where nothing was packed.
+    selection: Vec<Selected>,
+}
+
+/// Loads, packs and writes; or compares a file with its model.
+///
+/// # Errors
+/// When the model or the kernel can't be had, the file can't be written, or it is of another model.
+pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
+    let source = ModelSource::open(&arguments.model)?;
+    let out = match (&arguments.out, &arguments.check) {
+        (_, Some(file)) => return check(&source, file, output),
+        (Some(out), None) => out,
+        (None, None) => return Err(Failure::could_not_run("give --out FILE or --check FILE")),
+    };
+    let chosen = selection::choose(arguments.kernel.as_deref(), arguments.no_tune, threads)?;
+    let origin = source.origin()?;
+    let vocabulary = Vocabulary::load_quantized(source.source())?;
+    let model = Model::with_vocabulary(source.source(), &chosen, Arc::new(vocabulary))?;
+    let bytes = write(&model, origin.clone(), out)
+        .map_err(|e| Failure::could_not_run(format!("{}: {e}", out.display())))?;
+    output.line(selection::told(&model, &chosen))?;
+    output.line(format!(
+        "{}: {:.3} GB, from {} with the digest {}",
+        out.display(),
+        bytes as f64 * 1e-9,
+        origin.name,
+        origin.digest
+    ))?;
+    output.document(&Document {
+        command: "repack",
+        model: source.name(),
+        origin,
+        file: out.clone(),
+        bytes,
+        selection: selection::rows(&model, &|n, k| chosen.origin(n, k)),
+    })?;
+    Ok(Exit::Held)
+}
+
+/// Fails unless `file` was made from `source`.
+fn check(source: &ModelSource, file: &Path, output: Output) -> Result<Exit, Failure> {
+    let packed = Packed::open(file)?;
+    let (made_from, is) = (packed.origin(), source.origin()?);
+    if made_from.digest != is.digest {
+        return Err(Failure::could_not_run(format!(
+            "{}: made from {} with the digest {}, and {} has another digest, {}; `bitgauge repack` writes a new one",
+            file.display(),
+            made_from.name,
+            made_from.digest,
+            source.name(),
+            is.digest
+        )));
+    }
+    output.line(format!(
+        "{}: made from {} with the digest {}",
+        file.display(),
+        is.name,
+        is.digest
+    ))?;
+    output.document(&Document {
+        command: "repack",
+        model: source.name(),
+        origin: is,
+        file: file.to_owned(),
+        bytes: packed.size(),
+        selection: Vec::new(),
+    })?;
+    Ok(Exit::Held)
+}
+
+/// Writes the whole file or leaves what was there; its bytes.
+fn write(model: &Model, origin: Origin, path: &Path) -> Result<u64, io::Error> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
+    let mut out = BufWriter::new(&mut beside);
+    Packed::write(model, origin, &mut out).map_err(io::Error::other)?;
+    out.flush()?;
+    drop(out);
+    beside.as_file().sync_all()?;
+    let bytes = beside.as_file().metadata()?.len();
+    beside.persist(path).map_err(|e| e.error)?;
+    Ok(bytes)
+}
