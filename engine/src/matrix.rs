@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::aligned::{self, Aligned};
+use crate::buffer::Buffer;
 use crate::input::Input;
 use crate::kernels::{Kernel, Operands};
 use crate::threads::{Scheduler, Work};
@@ -190,7 +191,7 @@ impl Matrix {
         finish: &Finish<'_>,
     ) {
         thread_local! {
-            static SUMS: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
+            static SUMS: RefCell<Buffer<i32>> = RefCell::default();
         }
         let tokens = input.quantized().tokens();
         let tile = self.kernel.spec().tile();
@@ -210,10 +211,7 @@ impl Matrix {
                     .zip(out.chunks_mut(step * tokens))
                 {
                     let rows = start..(start + step).min(range.end);
-                    if sums.len() < out.len() {
-                        sums.resize(out.len(), 0);
-                    }
-                    let sums = &mut sums[..out.len()];
+                    sums.resize(out.len());
                     self.sums(input, rows.clone(), sums);
                     finish(rows, sums, out);
                 }

@@ -29,25 +29,42 @@ impl Sums {
     /// The CPU must have AVX-512 F.
     #[inline(always)]
     pub unsafe fn write(&self, half: usize, biases: &[i32], some: Range<usize>, out: &mut [i32]) {
+        for height in 0..some.len().div_ceil(HEIGHT) {
+            // SAFETY: as the caller vouches.
+            unsafe { self.write_tile([height, half], biases, some.clone(), out) };
+        }
+    }
+
+    /// As [`Sums::write`], of sixteen of the tokens: from `16 * height` on.
+    ///
+    /// # Safety
+    /// The CPU must have AVX-512 F.
+    #[inline(always)]
+    pub unsafe fn write_tile(
+        &self,
+        [height, half]: [usize; 2],
+        biases: &[i32],
+        some: Range<usize>,
+        out: &mut [i32],
+    ) {
         let tokens = biases.len();
-        for (i, first) in some.clone().step_by(HEIGHT).enumerate() {
-            let count = (some.end - first).min(HEIGHT);
-            let mask = (u16::MAX) >> (HEIGHT - count);
-            // SAFETY: the caller vouches for the features; lanes that the mask leaves out are
-            // not touched, and `place` is as long as the others.
-            unsafe {
-                let bias = _mm512_maskz_loadu_epi32(mask, biases[first..][..count].as_ptr());
-                let mut block = [bias; HEIGHT];
-                for (t, vector) in block.iter_mut().enumerate() {
-                    let from = &self.0[i * HEIGHT + t][half * ROWS..][..ROWS];
-                    *vector = _mm512_load_si512(from.as_ptr().cast());
-                }
-                transpose(&mut block);
-                for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
-                    let place = &mut out[first..][..count];
-                    let exact = _mm512_sub_epi32(block[row], bias);
-                    _mm512_mask_storeu_epi32(place.as_mut_ptr(), mask, exact);
-                }
+        let first = some.start + height * HEIGHT;
+        let count = (some.end - first).min(HEIGHT);
+        let mask = (u16::MAX) >> (HEIGHT - count);
+        // SAFETY: the caller vouches for the features; lanes that the mask leaves out are
+        // not touched, and `place` is as long as the others.
+        unsafe {
+            let bias = _mm512_maskz_loadu_epi32(mask, biases[first..][..count].as_ptr());
+            let mut block = [bias; HEIGHT];
+            for (t, vector) in block.iter_mut().enumerate() {
+                let from = &self.0[height * HEIGHT + t][half * ROWS..][..ROWS];
+                *vector = _mm512_load_si512(from.as_ptr().cast());
+            }
+            transpose(&mut block);
+            for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
+                let place = &mut out[first..][..count];
+                let exact = _mm512_sub_epi32(block[row], bias);
+                _mm512_mask_storeu_epi32(place.as_mut_ptr(), mask, exact);
             }
         }
     }

@@ -6,8 +6,11 @@
 //! each row in a line of the tile: just what a field of a packed line unpacks to. It adds to
 //! 16 tokens x 16 rows of int32 sums in 16 cycles, eight times the pace of `vpdpbusd`.
 //!
-//! Two tiles of rows meet two tiles of tokens: four products for four loads. Codes of the next
-//! 320 columns, or of the next rows, are unpacked between the products of those before.
+//! Two tiles of rows meet two tiles of tokens: four products for four loads. Codes are unpacked
+//! between the products, three steps of 64 columns ahead: near enough for few of them to lie in the
+//! first-level cache, through which activations stream, and far enough for stores to have got there.
+//! Every line has its place in unrolled code. Finished sums are written out among the products of
+//! the next rows.
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
@@ -32,12 +35,15 @@ pub(super) const SPEC: Spec = Spec {
 /// Columns of a tile register.
 const WIDTH: usize = 64;
 
+/// Tokens that meet the weights at once: two tiles.
+const TOKENS: usize = 32;
+
 /// Columns of activations that tiles take: whole registers.
 fn steps(cols: usize) -> usize {
     (lanes::lines::<FIELDS>(cols) * FIELDS * 4).div_ceil(WIDTH)
 }
 
-/// For tiles: `[step][token][column of the step]`.
+/// For tiles: `[group of 32 tokens][step][token][column of the step]`.
 fn prepare(quantized: &Quantized, tables: &mut Aligned) {
     let tokens = quantized.tokens();
     if tokens == 1 {
@@ -47,8 +53,11 @@ fn prepare(quantized: &Quantized, tables: &mut Aligned) {
     tables.reserve(steps * tokens * WIDTH);
     let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<WIDTH>();
     for t in 0..tokens {
+        let first = t / TOKENS * TOKENS;
+        let group = TOKENS.min(tokens - first);
+        let to = &mut table[first * steps + t - first..];
         let (columns, _) = quantized.padded(t).as_chunks::<WIDTH>();
-        for (to, from) in table[t..].iter_mut().step_by(tokens).zip(&columns[..steps]) {
+        for (to, from) in to.iter_mut().step_by(group).zip(&columns[..steps]) {
             *to = *from;
         }
     }
@@ -63,10 +72,11 @@ use x86::rows;
 mod x86 {
     use std::arch::asm;
     use std::arch::x86_64::*;
+    use std::mem;
     use std::ops::Range;
 
     use super::super::Operands;
-    use super::super::sums_avx512::{Sums, TOKENS};
+    use super::super::sums_avx512::Sums;
     use super::super::vbmi_avx512::FiveTrits;
     use super::lanes::{LINE, Unpack};
     use super::*;
@@ -76,15 +86,18 @@ mod x86 {
     const HEIGHT: usize = 16;
     /// Lines of a block: they unpack to whole tile registers.
     const LINES: usize = HEIGHT;
-    /// Columns of a block.
-    const COLS: usize = LINES * FIELDS * 4;
     /// Products that a block of a tile of rows takes part in.
-    const STEPS: usize = COLS / WIDTH;
+    const STEPS: usize = LINES * FIELDS * 4 / WIDTH;
+    /// Tiles of rows that are multiplied at once.
+    const PAIR: usize = 2;
 
-    /// Unpacked codes of a block of two tiles of rows: `[tile][quad][row]`.
+    /// Packed lines of a block of a tile of rows.
+    type Block = [[u8; LINE]; LINES];
+
+    /// Unpacked codes of a block of two tiles of rows: `[step][tile][quad][row]`.
     #[derive(Clone, Copy)]
     #[repr(align(64))]
-    struct Codes([[[u8; LINE]; LINES * FIELDS]; 2]);
+    struct Codes([[[[u8; LINE]; HEIGHT]; PAIR]; STEPS]);
 
     /// What `ldtilecfg` reads.
     #[repr(C, align(64))]
@@ -106,83 +119,168 @@ mod x86 {
             if tokens == 1 {
                 return lanes::rows::<FiveTrits, FIELDS>(op, range, out);
             }
-            for first in (0..tokens).step_by(TOKENS) {
-                let some = first..tokens.min(first + TOKENS);
-                batch(op, range.clone(), some, out);
+            // Tiles have one shape for all whole groups of tokens, and another for the rest.
+            let whole = tokens / TOKENS * TOKENS;
+            for some in [0..whole, whole..tokens] {
+                if !some.is_empty() {
+                    sweep(op, range.clone(), some, out);
+                }
             }
         }
     }
 
-    /// The sums of some tokens, at most [`TOKENS`].
+    /// The sums of some tokens: whole groups, or less than one.
     ///
     /// Tile registers keep their values from one `asm` to the next: no other code has any use for
     /// them.
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
-    unsafe fn batch(op: &Operands<'_>, range: Range<usize>, some: Range<usize>, out: &mut [i32]) {
+    unsafe fn sweep(op: &Operands<'_>, range: Range<usize>, some: Range<usize>, out: &mut [i32]) {
         let tokens = op.quantized.tokens();
-        let lines = lanes::lines::<FIELDS>(op.cols);
         let steps = steps(op.cols);
         let blocks = steps.div_ceil(STEPS);
         let (activations, _) = op.tables.as_slice::<i8>().as_chunks::<WIDTH>();
         let activations = &activations[..steps * tokens];
-        let rows_of_tiles = [some.len().min(HEIGHT), some.len().saturating_sub(HEIGHT)];
+        let group = some.len().min(TOKENS);
+        let rows_of_tiles = [group.min(HEIGHT), group.saturating_sub(HEIGHT)];
         // A second half without tokens repeats the first.
         let second = if rows_of_tiles[1] > 0 { HEIGHT } else { 0 };
 
-        let (weights, _) = op.weights.as_chunks::<LINE>();
-        let tiles = op.rows.div_ceil(ROWS);
-        let none = Codes([[[0; LINE]; LINES * FIELDS]; 2]);
-        let mut codes = (none, none);
-        let pair = |row: usize| {
-            let tile = row / ROWS;
-            [tile, tile + 1].map(|tile| &weights[tile.min(tiles - 1) * lines..][..lines])
+        let weights = Weights {
+            lines: op.weights.as_chunks().0,
+            lines_of_a_tile: lanes::lines::<FIELDS>(op.cols),
+            tiles: op.rows.div_ceil(ROWS),
         };
-        let mut sums = Sums::zero();
+        let mut room = [[[0; LINE]; LINES]; PAIR];
+        let mut codes = Codes([[[[0; LINE]; HEIGHT]; PAIR]; STEPS]);
+        let mut sums = [Sums::zero(), Sums::zero()];
+        let [sums, free] = &mut sums;
+        let (mut sums, mut free) = (sums, free);
+        let mut finished: Option<Finished> = None;
         // SAFETY: the caller vouches for the features. Tiles of tokens have no more rows than
         // there are tokens, so that `activations` (checked above) holds what they load.
         unsafe {
             let unpack = FiveTrits::new();
             configure(rows_of_tiles);
-            let mut codes = [&mut codes.0, &mut codes.1];
-            for share in 0..STEPS {
-                fill(unpack, pair(range.start), 0, share, codes[1]);
-            }
-            for (first, out) in range
-                .step_by(2 * ROWS)
-                .zip(out.chunks_mut(2 * ROWS * tokens))
-            {
-                asm!(
-                    "tilezero tmm0",
-                    "tilezero tmm1",
-                    "tilezero tmm2",
-                    "tilezero tmm3"
-                );
-                for block in 0..blocks {
-                    codes.swap(0, 1);
-                    let [now, next] = &mut codes;
-                    let (tiles, follows) = match block + 1 {
-                        follows if follows < blocks => (pair(first), follows),
-                        _ => (pair(first + 2 * ROWS), 0),
-                    };
-                    for share in 0..STEPS {
-                        let step = block * STEPS + share;
-                        // Lines that a last block lacks leave codes behind that no step takes,
-                        // or that meet the zeros beyond the columns.
-                        if step < steps {
-                            let a = &activations[step * tokens + some.start];
-                            let b = &activations[step * tokens + some.start + second];
-                            multiply([a, b], now, share);
+            let mut packed = weights.block(range.start, 0, &mut room);
+            fill::<0>(unpack, packed, &mut codes);
+            fill::<1>(unpack, packed, &mut codes);
+            fill::<2>(unpack, packed, &mut codes);
+            for first in range.clone().step_by(PAIR * ROWS) {
+                for start in some.clone().step_by(group) {
+                    asm!(
+                        "tilezero tmm0",
+                        "tilezero tmm1",
+                        "tilezero tmm2",
+                        "tilezero tmm3"
+                    );
+                    let activations = activations[start * steps..].as_ptr();
+                    for block in 0..blocks {
+                        let left = steps - block * STEPS;
+                        let a = activations.add(block * STEPS * group);
+                        macro_rules! step {
+                            ($step:literal, $ahead:literal) => {
+                                if $step < left {
+                                    let a = a.add($step * group);
+                                    multiply([a, a.wrapping_add(second)], &codes.0[$step]);
+                                }
+                                fill::<$ahead>(unpack, packed, &mut codes);
+                            };
                         }
-                        fill(unpack, tiles, follows, share, next);
+                        step!(0, 3);
+                        step!(1, 4);
+                        let (row, follows) = match block + 1 {
+                            follows if follows < blocks => (first, follows),
+                            _ if start + group < some.end => (first, 0),
+                            _ => (first + PAIR * ROWS, 0),
+                        };
+                        packed = weights.block(row, follows, &mut room);
+                        step!(2, 0);
+                        step!(3, 1);
+                        step!(4, 2);
+                        if let Some(finished) = &mut finished {
+                            finished.write_tile(sums, op, out);
+                        }
                     }
-                }
-                store(&mut sums);
-                let halves = out.chunks_mut(ROWS * tokens).enumerate();
-                for (half, out) in halves {
-                    sums.write(half, op.quantized.sums(), some.clone(), out);
+                    if let Some(finished) = &mut finished {
+                        while finished.write_tile(sums, op, out) {}
+                    }
+                    mem::swap(&mut sums, &mut free);
+                    store(sums);
+                    finished = Some(Finished {
+                        row: first - range.start,
+                        some: start..start + group,
+                        tile: 0,
+                    });
                 }
             }
             asm!("tilerelease");
+            if let Some(finished) = &mut finished {
+                while finished.write_tile(sums, op, out) {}
+            }
+        }
+    }
+
+    /// Sums that are written out, a tile at a time, among the products of those that follow.
+    struct Finished {
+        /// The first row, within the output.
+        row: usize,
+        some: Range<usize>,
+        /// Tiles written.
+        tile: usize,
+    }
+
+    impl Finished {
+        /// Writes a tile; whether more are left.
+        #[inline(always)]
+        unsafe fn write_tile(&mut self, sums: &Sums, op: &Operands<'_>, out: &mut [i32]) -> bool {
+            let (half, height) = (self.tile % 2, self.tile / 2);
+            let (biases, tokens) = (op.quantized.sums(), op.quantized.tokens());
+            let row = self.row + half * ROWS;
+            if height * HEIGHT >= self.some.len() {
+                return false;
+            }
+            self.tile += 1;
+            let rows = out.len() / tokens;
+            if row < rows {
+                let out = &mut out[row * tokens..rows.min(row + ROWS) * tokens];
+                // SAFETY: the caller vouches for the features.
+                unsafe { sums.write_tile([height, half], biases, self.some.clone(), out) };
+            }
+            true
+        }
+    }
+
+    /// The packed matrix, block by block.
+    struct Weights<'a> {
+        lines: &'a [[u8; LINE]],
+        lines_of_a_tile: usize,
+        tiles: usize,
+    }
+
+    impl<'a> Weights<'a> {
+        /// Block `block` of the two tiles from row `row` on. Lines that a last block lacks are
+        /// whatever `room` holds: no step takes their codes, or these meet the zeros beyond the
+        /// columns. The last tile stands in for those beyond the matrix.
+        #[inline(always)]
+        fn block<'b>(
+            &self,
+            row: usize,
+            block: usize,
+            room: &'b mut [Block; PAIR],
+        ) -> [&'b Block; PAIR]
+        where
+            'a: 'b,
+        {
+            let mut tile = row / ROWS;
+            room.each_mut().map(|room| {
+                let lines = &self.lines[tile.min(self.tiles - 1) * self.lines_of_a_tile..];
+                let lines = &lines[block * LINES..self.lines_of_a_tile];
+                tile += 1;
+                lines.first_chunk().unwrap_or_else(|| {
+                    room[..lines.len()].copy_from_slice(lines);
+                    room
+                })
+            })
         }
     }
 
@@ -205,29 +303,20 @@ mod x86 {
         unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) }
     }
 
-    /// Unpacks a share of a block's lines; those beyond the last are left out.
+    /// Unpacks the lines of which step `S` is the last to take codes.
     #[inline(always)]
-    unsafe fn fill(
-        unpack: FiveTrits,
-        tiles: [&[[u8; LINE]]; 2],
-        block: usize,
-        share: usize,
-        codes: &mut Codes,
-    ) {
-        let lines = share * LINES / STEPS..(share + 1) * LINES / STEPS;
-        for (tile, codes) in tiles.into_iter().zip(&mut codes.0) {
-            for i in lines.clone() {
-                let Some(line) = tile.get(block * LINES + i) else {
-                    break;
-                };
-                let quads = &mut codes[i * FIELDS..][..FIELDS];
-                prefetch::in_two_steps(line.as_ptr());
+    unsafe fn fill<const S: usize>(unpack: FiveTrits, packed: [&Block; PAIR], codes: &mut Codes) {
+        for line in S * LINES / STEPS..(S + 1) * LINES / STEPS {
+            for (tile, packed) in packed.into_iter().enumerate() {
+                prefetch::in_two_steps(packed[line].as_ptr());
                 // SAFETY: the caller vouches for the features; a line and a quad of codes are as
                 // long as a register.
                 unsafe {
-                    let plain = unpack.plain(_mm512_load_si512(line.as_ptr().cast()));
-                    for (quad, plain) in quads.iter_mut().zip(plain) {
-                        _mm512_store_si512(quad.as_mut_ptr().cast(), plain);
+                    let plain = unpack.plain(_mm512_load_si512(packed[line].as_ptr().cast()));
+                    for (field, plain) in plain.into_iter().enumerate() {
+                        let quad = line * FIELDS + field;
+                        let place = &mut codes.0[quad / HEIGHT][tile][quad % HEIGHT];
+                        _mm512_store_si512(place.as_mut_ptr().cast(), plain);
                     }
                 }
             }
@@ -236,9 +325,8 @@ mod x86 {
 
     /// Adds the products of 64 columns: four tiles of sums.
     #[inline(always)]
-    unsafe fn multiply(tokens: [*const [i8; WIDTH]; 2], codes: &Codes, share: usize) {
-        let [first, second] = codes.0.each_ref().map(|codes| &codes[share * HEIGHT]);
-        // SAFETY: the caller vouches for AMX and for `tokens`; codes of a share fill a tile.
+    unsafe fn multiply(tokens: [*const [i8; WIDTH]; 2], codes: &[[[u8; LINE]; HEIGHT]; PAIR]) {
+        // SAFETY: the caller vouches for AMX and for `tokens`; codes of a step fill two tiles.
         unsafe {
             asm!(
                 "tileloadd tmm4, [{a} + {line}*1]",
@@ -251,8 +339,8 @@ mod x86 {
                 "tdpbsud tmm3, tmm5, tmm7",
                 a = in(reg) tokens[0],
                 b = in(reg) tokens[1],
-                first = in(reg) first,
-                second = in(reg) second,
+                first = in(reg) &codes[0],
+                second = in(reg) &codes[1],
                 line = in(reg) LINE,
                 options(nostack, readonly, preserves_flags),
             );
