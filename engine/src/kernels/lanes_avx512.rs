@@ -193,7 +193,7 @@ mod x86 {
         }
         for block in Block::all(count, lines * LINE) {
             for i in 0..block.longest() {
-                let tile = |k| block.stream(k).nth(i);
+                let places = block.abreast(i);
                 // SAFETY: the caller vouches for the features.
                 let mut exact = unsafe { [_mm512_setzero_si512(); STREAMS] };
                 for (run, table) in (0..).step_by(RUN).zip(table.chunks(RUN)) {
@@ -201,10 +201,10 @@ mod x86 {
                     let mut sums = unsafe { [[_mm512_setzero_si512(); F]; STREAMS] };
                     let turns = (run..).step_by(TURN_LINES).zip(table.chunks(TURN_LINES));
                     for (at, q) in turns {
-                        for (k, sums) in sums.iter_mut().enumerate() {
-                            let Some(tile) = tile(k) else { continue };
-                            let turn = &weights[tile * lines + at..][..q.len()];
-                            let beyond = block.beyond(k, (i * lines + at) * LINE, ahead);
+                        for (place, sums) in places.iter().zip(&mut sums) {
+                            let Some(place) = place else { continue };
+                            let turn = &weights[place.tile * lines + at..][..q.len()];
+                            let beyond = place.beyond(at * LINE, ahead);
                             // SAFETY: as above.
                             *sums = unsafe { add::<U, F, ASK>(unpack, *sums, turn, q, beyond) };
                         }
@@ -219,8 +219,8 @@ mod x86 {
                         }
                     }
                 }
-                for (k, exact) in exact.into_iter().enumerate() {
-                    let Some(tile) = tile(k) else { continue };
+                for (place, exact) in places.into_iter().zip(exact) {
+                    let Some(place) = place else { continue };
                     // Sums of codes may wrap; the difference is the true sum, which fits.
                     // SAFETY: as above; `column` holds the 16 lanes.
                     let column = unsafe {
@@ -230,7 +230,7 @@ mod x86 {
                         _mm512_storeu_si512(column.as_mut_ptr().cast(), sum);
                         column
                     };
-                    for (out, sum) in out[tile * ROWS..].iter_mut().zip(column) {
+                    for (out, sum) in out[place.tile * ROWS..].iter_mut().zip(column) {
                         *out = sum;
                     }
                 }

@@ -182,19 +182,18 @@ fn sum_token<const ASK: bool>(
     let steps = q.len();
     for i in 0..block.longest() {
         let mut sums = [[_mm256_setzero_si256(); TILE]; STREAMS];
+        let places = block.abreast(i);
         for (at, q) in (0..).step_by(TURN_STEPS).zip(q.chunks(TURN_STEPS)) {
-            for (k, sums) in sums.iter_mut().enumerate() {
-                let Some(tile) = block.stream(k).nth(i) else {
-                    continue;
-                };
-                let turn = &tiles[tile * steps + at..][..q.len()];
-                let beyond = block.beyond(k, (i * steps + at) * size_of::<Step>(), ahead);
+            for (place, sums) in places.iter().zip(&mut sums) {
+                let Some(place) = place else { continue };
+                let turn = &tiles[place.tile * steps + at..][..q.len()];
+                let beyond = place.beyond(at * size_of::<Step>(), ahead);
                 *sums = add_turn::<ASK>(*sums, turn, q, beyond);
             }
         }
-        for (k, sums) in sums.into_iter().enumerate() {
-            if let Some(tile) = block.stream(k).nth(i) {
-                write(tile, horizontal(sums));
+        for (place, sums) in places.into_iter().zip(sums) {
+            if let Some(place) = place {
+                write(place.tile, horizontal(sums));
             }
         }
     }

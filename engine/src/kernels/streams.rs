@@ -4,6 +4,7 @@
 //! is read. A kernel that reads one stream has computed with these lines before the next can come;
 //! while it reads other streams, they do.
 
+use std::array;
 use std::ops::Range;
 
 use crate::aligned::LINE;
@@ -53,14 +54,16 @@ impl Block {
         self.tiles.len().div_ceil(STREAMS)
     }
 
-    /// How far beyond byte `at` of stream `k` lies what the stream reads `ahead` bytes later: it goes
-    /// on in the next block, which is taken to be as long as this one, behind the other streams.
-    pub fn beyond(&self, k: usize, at: usize, ahead: usize) -> usize {
-        let own = self.stream(k).len();
-        match at + ahead < own * self.tile {
-            true => ahead,
-            false => ahead + (self.tiles.len() - own) * self.tile,
-        }
+    /// The tile of each stream that is read in turns with tile `i` of the others.
+    pub fn abreast(&self, i: usize) -> [Option<Place>; STREAMS] {
+        array::from_fn(|k| {
+            let stream = self.stream(k);
+            (i < stream.len()).then(|| Place {
+                tile: stream.start + i,
+                left: (stream.len() - i) * self.tile,
+                skip: (self.tiles.len() - stream.len()) * self.tile,
+            })
+        })
     }
 
     /// Asks for the first `ahead` bytes of every stream, which no turn before has asked for. The first
@@ -73,6 +76,26 @@ impl Block {
                 prefetch::beyond(weights, first + at);
             }
         }
+    }
+}
+
+/// A tile of a stream.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub tile: usize,
+    /// Bytes from its begin to the end of its stream.
+    left: usize,
+    /// Bytes of the other streams.
+    skip: usize,
+}
+
+impl Place {
+    /// How far beyond byte `at` of the tile lies what the stream reads `ahead` bytes later: it goes
+    /// on in the next block, which is taken to be as long as this one, behind the other streams.
+    #[inline(always)]
+    pub fn beyond(&self, at: usize, ahead: usize) -> usize {
+        let skip = if at + ahead < self.left { 0 } else { self.skip };
+        ahead + skip
     }
 }
 
@@ -115,7 +138,9 @@ mod tests {
             let of = |b: &Block| b.stream(k).flat_map(|t| t * tile..(t + 1) * tile);
             let read: Vec<usize> = blocks.iter().flat_map(of).collect();
             for at in 0..10 * tile {
-                let asked = read[at] + blocks[0].beyond(k, at, ahead);
+                let place = blocks[0].abreast(at / tile)[k].unwrap();
+                assert_eq!(place.tile, read[at] / tile);
+                let asked = read[at] + place.beyond(at % tile, ahead);
                 assert_eq!(asked, read[at + ahead], "stream {k} at {at}");
             }
         }
