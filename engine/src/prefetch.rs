@@ -27,13 +27,6 @@ pub(crate) fn ahead<T, const BYTES: usize>(here: &T) {
     let _ = here;
 }
 
-/// Bytes ahead at which memory is asked for by [`InTwoSteps`]: the second-level cache has more
-/// requests under way than the first, and this covers the latency of memory.
-const FAR: usize = 8192;
-
-/// Bytes ahead at which a line moves on to the first-level cache.
-const NEAR: usize = 512;
-
 /// Kernels whose products of one token follow [`set`].
 pub const KERNELS: [&str; 4] = ["maddubs-avx2", "vnni-avx512", "vbmi-avx512", "tiles-amx"];
 
@@ -42,83 +35,60 @@ pub const KERNELS: [&str; 4] = ["maddubs-avx2", "vnni-avx512", "vbmi-avx512", "t
 pub enum Distance {
     /// Not at all: what comes early is the hardware's doing.
     Off,
-    /// So many bytes ahead, into the first-level cache.
+    /// So many bytes ahead in their stream, into the first-level cache.
     Bytes(NonZeroUsize),
-    /// Into the second-level cache, and from there into the first: what the engine does.
-    TwoSteps,
 }
 
-/// The distance: [`OFF`], [`TWO_STEPS`], or bytes.
-static DISTANCE: AtomicUsize = AtomicUsize::new(TWO_STEPS);
-const OFF: usize = 0;
-const TWO_STEPS: usize = usize::MAX;
+/// What the engine does.
+const OWN: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+
+impl Default for Distance {
+    /// What the engine does.
+    fn default() -> Self {
+        Self::Bytes(OWN)
+    }
+}
+
+/// The distance in bytes; 0 for [`Distance::Off`].
+static DISTANCE: AtomicUsize = AtomicUsize::new(OWN.get());
 
 /// Sets the distance of every call of a kernel that begins from now on, in all threads. For
-/// experiments: nothing in the engine calls it, and whoever does sets [`Distance::TwoSteps`] again.
+/// experiments: nothing in the engine calls it, and whoever does sets the default again.
 pub fn set(distance: Distance) {
-    let value = match distance {
-        Distance::Off => OFF,
+    let bytes = match distance {
+        Distance::Off => 0,
         Distance::Bytes(bytes) => bytes.get(),
-        Distance::TwoSteps => TWO_STEPS,
     };
-    DISTANCE.store(value, Ordering::Relaxed);
+    DISTANCE.store(bytes, Ordering::Relaxed);
 }
 
 /// What was [`set`] last.
 #[inline]
 pub(crate) fn distance() -> Distance {
-    match DISTANCE.load(Ordering::Relaxed) {
-        TWO_STEPS => Distance::TwoSteps,
-        bytes => NonZeroUsize::new(bytes).map_or(Distance::Off, Distance::Bytes),
+    NonZeroUsize::new(DISTANCE.load(Ordering::Relaxed)).map_or(Distance::Off, Distance::Bytes)
+}
+
+/// Asks for the line that lies `bytes` beyond `here`.
+#[inline(always)]
+pub(crate) fn beyond(here: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unused_unsafe)]
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(bytes).cast());
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (here, bytes);
 }
 
-/// A way to ask, as a type: each is compiled into a loop of its own, so that the usual one pays
-/// nothing for the others.
-pub(crate) trait Ask: Copy {
-    /// Asks for what a sequential reader at `line` will want.
-    fn ask(self, line: *const u8);
-}
+/// Bytes ahead at which memory is asked for by [`in_two_steps`]: the second-level cache has more
+/// requests under way than the first, and this covers the latency of memory.
+const FAR: usize = 8192;
 
-/// [`Distance::Off`].
-#[derive(Clone, Copy)]
-pub(crate) struct Nothing;
-
-impl Ask for Nothing {
-    #[inline(always)]
-    fn ask(self, _: *const u8) {}
-}
-
-/// [`Distance::Bytes`].
-#[derive(Clone, Copy)]
-pub(crate) struct OneStep(pub NonZeroUsize);
-
-impl Ask for OneStep {
-    #[inline(always)]
-    fn ask(self, line: *const u8) {
-        #[cfg(target_arch = "x86_64")]
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
-        #[cfg(target_arch = "x86_64")]
-        #[allow(unused_unsafe)]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(self.0.get()).cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = line;
-    }
-}
-
-/// [`Distance::TwoSteps`].
-#[derive(Clone, Copy)]
-pub(crate) struct InTwoSteps;
-
-impl Ask for InTwoSteps {
-    #[inline(always)]
-    fn ask(self, line: *const u8) {
-        in_two_steps(line);
-    }
-}
+/// Bytes ahead at which a line moves on to the first-level cache.
+const NEAR: usize = 512;
 
 /// Asks for the lines that a sequential reader at `line` will want, first into the second-level
 /// cache and then into the first.
@@ -182,7 +152,7 @@ mod tests {
                 bytes(256),
                 bytes(16 << 10),
                 bytes(1 << 40),
-                Distance::TwoSteps,
+                Distance::default(),
             ] {
                 set(distance);
                 assert_eq!(super::distance(), distance);
@@ -191,6 +161,6 @@ mod tests {
                 assert_eq!(got, want, "{kernel:?} {distance:?}");
             }
         }
-        set(Distance::TwoSteps);
+        set(Distance::default());
     }
 }

@@ -124,6 +124,20 @@ fn random_values_on_every_shape_and_batch() {
     }
 }
 
+/// Weights of more than one block of those that are read in streams.
+#[test]
+fn few_tokens_on_a_large_matrix() {
+    let (rows, cols) = (1301, 1031);
+    let mut random = Random(0xb10c_5eed_0f57_4ea5);
+    let w = trits(rows, cols, |_, _| random.trit());
+    for kernel in kernels::available() {
+        for tokens in [1, 3, 6] {
+            let q: Vec<i8> = (0..tokens * cols).map(|_| random.int8()).collect();
+            check(kernel, &w, &q, "large");
+        }
+    }
+}
+
 #[test]
 fn saturated_sums_do_not_overflow() {
     for kernel in kernels::available() {

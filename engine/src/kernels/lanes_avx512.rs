@@ -6,7 +6,8 @@
 //! memory, and adds the products to the row's int32 sum: no lane ever has to be added to another.
 //! The codes are one too large, so the sum of the activations is subtracted at the end.
 //!
-//! A tile of 16 rows is contiguous, and so is the matrix: a worker reads one sequential stream.
+//! A tile of 16 rows is contiguous, and so is the matrix. For one token it is read in streams, by
+//! turns ([`super::streams`]).
 
 use super::layout::Place;
 use crate::aligned::Aligned;
@@ -149,10 +150,14 @@ mod x86 {
     use std::arch::x86_64::*;
     use std::ops::Range;
 
-    use crate::prefetch::{self, Ask, Distance};
+    use crate::prefetch::{self, Distance};
 
+    use super::super::streams::{Block, STREAMS, TURN};
     use super::super::{Operands, several_avx512 as several};
     use super::*;
+
+    /// Lines of a turn of [`super::super::streams`].
+    const TURN_LINES: usize = TURN / LINE;
 
     /// Lines after which sums of shifted codes are brought down, lest they overflow: a line adds
     /// up to `4 * 2 * 128 << 6` to a lane, so that 32767 lines would fit.
@@ -175,59 +180,99 @@ mod x86 {
                 return several::rows::<U, F>(unpack, op, range, out);
             }
             match prefetch::distance() {
-                Distance::TwoSteps => one(unpack, prefetch::InTwoSteps, op, range, out),
-                Distance::Bytes(n) => one(unpack, prefetch::OneStep(n), op, range, out),
-                Distance::Off => one(unpack, prefetch::Nothing, op, range, out),
+                Distance::Bytes(n) => one::<U, F, true>(unpack, n.get(), op, range, out),
+                Distance::Off => one::<U, F, false>(unpack, 0, op, range, out),
             }
         }
     }
 
     /// One token: codes are left where they lie in their bytes, a sum for each field, and the
-    /// sums are shifted at the end.
+    /// sums are shifted at the end. Weights are asked for `ahead` bytes before their turn if `ASK`.
     #[inline(always)]
-    unsafe fn one<U: Unpack<F>, A: Ask, const F: usize>(
+    unsafe fn one<U: Unpack<F>, const F: usize, const ASK: bool>(
         unpack: U,
-        ahead: A,
+        ahead: usize,
         op: &Operands<'_>,
         range: Range<usize>,
         out: &mut [i32],
     ) {
         let lines = lines::<F>(op.cols);
-        let table = &op.tables.as_slice::<i32>()[..lines * F];
-        let tiles = out.chunks_mut(ROWS);
-        for (first, out) in range.step_by(ROWS).zip(tiles) {
-            let weights = &op.weights[first / ROWS * lines * LINE..][..lines * LINE];
-            // SAFETY: the caller vouches for the features. A chunk of `weights` is made of whole
-            // lines, of `table` (checked above) there are F values for each, and `column` holds
-            // the 16 lanes.
-            let column = unsafe {
-                let mut sum = _mm512_setzero_si512();
-                let runs = weights.chunks(RUN * LINE);
-                for (weights, table) in runs.zip(table.chunks(RUN * F)) {
-                    let mut sums = [_mm512_setzero_si512(); F];
-                    let mut q = table.as_ptr();
-                    for line in weights.as_chunks::<LINE>().0 {
-                        let line = line.as_ptr();
-                        ahead.ask(line);
-                        let fields = unpack.fields(_mm512_load_si512(line.cast()));
-                        for (f, sum) in sums.iter_mut().enumerate() {
-                            let q = _mm512_set1_epi32(*q.add(f));
-                            *sum = _mm512_dpbusd_epi32(*sum, fields[f], q);
+        let count = range.len().div_ceil(ROWS);
+        let weights = &op.weights[range.start / ROWS * lines * LINE..][..count * lines * LINE];
+        let (weights, _) = weights.as_chunks::<LINE>();
+        let (table, _) = op.tables.as_slice::<i32>()[..lines * F].as_chunks::<F>();
+        if let (Some(block), true) = (Block::all(count, lines * LINE).next(), ASK) {
+            block.begin(weights.as_ptr().cast(), ahead);
+        }
+        for block in Block::all(count, lines * LINE) {
+            for i in 0..block.longest() {
+                let places = block.abreast(i);
+                // SAFETY: the caller vouches for the features.
+                let mut exact = unsafe { [_mm512_setzero_si512(); STREAMS] };
+                for (run, table) in (0..).step_by(RUN).zip(table.chunks(RUN)) {
+                    // SAFETY: as above.
+                    let mut sums = unsafe { [[_mm512_setzero_si512(); F]; STREAMS] };
+                    let turns = (run..).step_by(TURN_LINES).zip(table.chunks(TURN_LINES));
+                    for (at, q) in turns {
+                        for (place, sums) in places.iter().zip(&mut sums) {
+                            let Some(place) = place else { continue };
+                            let turn = &weights[place.tile * lines + at..][..q.len()];
+                            let beyond = place.beyond(at * LINE, ahead);
+                            // SAFETY: as above.
+                            *sums = unsafe { add::<U, F, ASK>(unpack, *sums, turn, q, beyond) };
                         }
-                        q = q.wrapping_add(F);
                     }
-                    for (sums, shift) in sums.into_iter().zip(U::SHIFTS) {
-                        let exact = _mm512_sra_epi32(sums, _mm_cvtsi32_si128(shift as i32));
-                        sum = _mm512_add_epi32(sum, exact);
+                    for (exact, sums) in exact.iter_mut().zip(sums) {
+                        for (sums, shift) in sums.into_iter().zip(U::SHIFTS) {
+                            // SAFETY: as above.
+                            *exact = unsafe {
+                                let sums = _mm512_sra_epi32(sums, _mm_cvtsi32_si128(shift as i32));
+                                _mm512_add_epi32(*exact, sums)
+                            };
+                        }
                     }
                 }
-                // Sums of codes may wrap; the difference is the true sum, which fits.
-                let sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(op.quantized.sums()[0]));
-                let mut column = [0i32; ROWS];
-                _mm512_storeu_si512(column.as_mut_ptr().cast(), sum);
-                column
-            };
-            out.copy_from_slice(&column[..out.len()]);
+                for (place, exact) in places.into_iter().zip(exact) {
+                    let Some(place) = place else { continue };
+                    // Sums of codes may wrap; the difference is the true sum, which fits.
+                    // SAFETY: as above; `column` holds the 16 lanes.
+                    let column = unsafe {
+                        let sum =
+                            _mm512_sub_epi32(exact, _mm512_set1_epi32(op.quantized.sums()[0]));
+                        let mut column = [0i32; ROWS];
+                        _mm512_storeu_si512(column.as_mut_ptr().cast(), sum);
+                        column
+                    };
+                    for (out, sum) in out[place.tile * ROWS..].iter_mut().zip(column) {
+                        *out = sum;
+                    }
+                }
+            }
         }
+    }
+
+    /// Adds a turn of a tile to the sums of each field, and asks for what lies so far `beyond` if
+    /// `ASK`.
+    #[inline(always)]
+    unsafe fn add<U: Unpack<F>, const F: usize, const ASK: bool>(
+        unpack: U,
+        mut sums: [__m512i; F],
+        turn: &[[u8; LINE]],
+        q: &[[i32; F]],
+        beyond: usize,
+    ) -> [__m512i; F] {
+        for (line, q) in turn.iter().zip(q) {
+            if ASK {
+                prefetch::beyond(line.as_ptr(), beyond);
+            }
+            // SAFETY: the caller vouches for the features; a line is as long as a register.
+            unsafe {
+                let fields = unpack.fields(_mm512_loadu_si512(line.as_ptr().cast()));
+                for ((sum, fields), &q) in sums.iter_mut().zip(fields).zip(q) {
+                    *sum = _mm512_dpbusd_epi32(*sum, fields, _mm512_set1_epi32(q));
+                }
+            }
+        }
+        sums
     }
 }

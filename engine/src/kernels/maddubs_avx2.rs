@@ -8,12 +8,13 @@ use std::array;
 use std::ops::Range;
 
 use super::layout::{self, Layout};
+use super::streams::{Block, STREAMS, TURN};
 use super::token_tables_avx2::{self as token_tables, GROUPS, Quad};
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::Isa;
-use crate::prefetch::{self, Ask, Distance};
+use crate::prefetch::{self, Distance};
 use crate::trits::Trits;
 
 pub(super) const SPEC: Spec = Spec {
@@ -49,6 +50,9 @@ const STEP: usize = 4 * LANES;
 /// Steps that int16 sums survive: each adds four products of a code four times too large (at most
 /// 8) and an activation (at least -128), and 8 * 4 * 8 * -128 is just -32768.
 const FLUSH: usize = 8;
+/// Steps of a turn of [`super::streams`].
+const TURN_STEPS: usize = TURN / size_of::<Step>();
+const _: () = assert!(TURN_STEPS > 0 && TURN_STEPS <= FLUSH);
 /// Tokens that share the unpacking of a row.
 const BATCH: usize = 4;
 /// Tiles that a batch of tokens walks before the next batch does: their weights stay in L2.
@@ -132,63 +136,107 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
     }
     let distance = prefetch::distance();
     let activations = |t| -> &[[i8; STEP]] { &op.quantized.padded(t).as_chunks().0[..steps] };
+    let tile = steps * size_of::<Step>();
+    let count = range.len().div_ceil(TILE);
+    let batched = served + (tokens - served) / BATCH * BATCH;
+    let one = |block: &Block, t: usize, out: &mut [i32]| {
+        let (q, bias) = (activations(t), op.quantized.sums()[t]);
+        let mut write = |tile: usize, sums: [i32; TILE]| {
+            let out = out[tile * TILE * tokens..].chunks_exact_mut(tokens);
+            for (out, sum) in out.zip(sums) {
+                out[t] = sum - bias;
+            }
+        };
+        match distance {
+            Distance::Bytes(n) => sum_token::<true>(block, tiles, q, n.get(), &mut write),
+            Distance::Off => sum_token::<false>(block, tiles, q, 0, &mut write),
+        }
+    };
+    if batched == served {
+        if let (Some(block), Distance::Bytes(n)) = (Block::all(count, tile).next(), distance) {
+            block.begin(tiles.as_ptr().cast(), n.get());
+        }
+        for block in Block::all(count, tile) {
+            for t in served..tokens {
+                one(&block, t, out);
+            }
+        }
+        return;
+    }
+    for first in (0..count).step_by(TILES) {
+        let block = Block::new(first..count.min(first + TILES), tile);
+        for t in (served..batched).step_by(BATCH) {
+            let batch: [_; BATCH] = array::from_fn(|i| activations(t + i));
+            for tile in block.tiles() {
+                let out = out[tile * TILE * tokens..].chunks_exact_mut(tokens);
+                for (row, out) in out.take(TILE).enumerate() {
+                    let sums = sum_batch(&tiles[tile * steps..][..steps], row, batch);
+                    for (i, sum) in sums.into_iter().enumerate() {
+                        out[t + i] = sum - op.quantized.sums()[t + i];
+                    }
+                }
+            }
+        }
+        for t in batched..tokens {
+            one(&block, t, out);
+        }
+    }
+}
 
-    let groups = tiles
-        .chunks(TILES * steps)
-        .zip(out.chunks_mut(TILES * TILE * tokens));
-    for (tiles, out) in groups {
-        let mut t = served;
-        while t < tokens {
-            let tiles = tiles.chunks_exact(steps).zip(out.chunks_mut(TILE * tokens));
-            if tokens - t < BATCH {
-                for (tile, out) in tiles {
-                    let q = activations(t);
-                    let sums = match distance {
-                        Distance::TwoSteps => sum_token(prefetch::InTwoSteps, tile, q),
-                        Distance::Bytes(n) => sum_token(prefetch::OneStep(n), tile, q),
-                        Distance::Off => sum_token(prefetch::Nothing, tile, q),
-                    };
-                    for (out, sum) in out.chunks_exact_mut(tokens).zip(sums) {
-                        out[t] = sum - op.quantized.sums()[t];
-                    }
-                }
-                t += 1;
-            } else {
-                let batch: [_; BATCH] = array::from_fn(|i| activations(t + i));
-                for (tile, out) in tiles {
-                    for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
-                        let sums = sum_batch(tile, row, batch);
-                        for (i, sum) in sums.into_iter().enumerate() {
-                            out[t + i] = sum - op.quantized.sums()[t + i];
-                        }
-                    }
-                }
-                t += BATCH;
+/// Sums of code times activation, of one token: gives each tile of a block with its rows' sums to
+/// `write`. Weights are asked for `ahead` bytes before their turn if `ASK`.
+#[target_feature(enable = "avx2")]
+fn sum_token<const ASK: bool>(
+    block: &Block,
+    tiles: &[Step],
+    q: &[[i8; STEP]],
+    ahead: usize,
+    write: &mut impl FnMut(usize, [i32; TILE]),
+) {
+    let steps = q.len();
+    for i in 0..block.longest() {
+        let mut sums = [[_mm256_setzero_si256(); TILE]; STREAMS];
+        let places = block.abreast(i);
+        for (at, q) in (0..).step_by(TURN_STEPS).zip(q.chunks(TURN_STEPS)) {
+            for (place, sums) in places.iter().zip(&mut sums) {
+                let Some(place) = place else { continue };
+                let turn = &tiles[place.tile * steps + at..][..q.len()];
+                let beyond = place.beyond(at * size_of::<Step>(), ahead);
+                *sums = add_turn::<ASK>(*sums, turn, q, beyond);
+            }
+        }
+        for (place, sums) in places.into_iter().zip(sums) {
+            if let Some(place) = place {
+                write(place.tile, horizontal(sums));
             }
         }
     }
 }
 
-/// Sums of code times activation: all rows of a tile, one token.
+/// Adds a turn of a tile to its rows' sums, and asks for what lies so far `beyond` if `ASK`.
 #[target_feature(enable = "avx2")]
-fn sum_token<A: Ask>(ahead: A, tile: &[Step], q: &[[i8; STEP]]) -> [i32; TILE] {
-    let mut sums = [_mm256_setzero_si256(); TILE];
-    for (tile, q) in tile.chunks(FLUSH).zip(q.chunks(FLUSH)) {
-        let mut short = [[_mm256_setzero_si256(); 2]; TILE];
-        for (step, q) in tile.iter().zip(q) {
+fn add_turn<const ASK: bool>(
+    mut sums: [__m256i; TILE],
+    turn: &[Step],
+    q: &[[i8; STEP]],
+    beyond: usize,
+) -> [__m256i; TILE] {
+    let mut short = [[_mm256_setzero_si256(); 2]; TILE];
+    for (step, q) in turn.iter().zip(q) {
+        if ASK {
             for line in step.as_chunks::<2>().0 {
-                ahead.ask(line.as_ptr().cast());
-            }
-            let q = planes(q);
-            for (short, vector) in short.iter_mut().zip(step) {
-                *short = add_products(*short, codes(vector), q);
+                prefetch::beyond(line.as_ptr().cast(), beyond);
             }
         }
-        for (sum, short) in sums.iter_mut().zip(short) {
-            *sum = widen(*sum, short);
+        let q = planes(q);
+        for (short, vector) in short.iter_mut().zip(step) {
+            *short = add_products(*short, codes(vector), q);
         }
     }
-    horizontal(sums)
+    for (sum, short) in sums.iter_mut().zip(short) {
+        *sum = widen(*sum, short);
+    }
+    sums
 }
 
 /// Sums of code times activation: one row of a tile, several tokens.

@@ -12,7 +12,7 @@ use crate::ladder::verdict::above;
 use crate::measure::Entrant;
 use crate::run::{CacheLevel, Claim, Measured, Prefetch, PrefetchDistance, PrefetchSet, Verdict};
 
-/// Bytes ahead, between none and the engine's own two steps.
+/// Bytes ahead, between none and the engine's own distance.
 const BYTES: [usize; 5] = [256, 1 << 10, 4 << 10, 8 << 10, 16 << 10];
 
 /// As stated by those who tuned one.
@@ -38,7 +38,7 @@ fn distances() -> Vec<(String, Distance)> {
             (name, Distance::Bytes(bytes))
         });
     let off = ("off".to_owned(), Distance::Off);
-    let own = ("two steps".to_owned(), Distance::TwoSteps);
+    let own = ("own".to_owned(), Distance::default());
     [off].into_iter().chain(between).chain([own]).collect()
 }
 
@@ -158,7 +158,7 @@ mod tests {
             bytes,
             matrices: 1,
             distances: vec![PrefetchDistance {
-                name: "two steps".into(),
+                name: "own".into(),
                 gb_s: Measured::unavailable("made up"),
                 speedup: Measured::Is(speedup),
             }],
@@ -192,6 +192,6 @@ mod tests {
         let distances = distances();
         assert_eq!(distances[0], ("off".into(), Distance::Off));
         assert_eq!(distances[1].0, "256 B");
-        assert_eq!(distances.last().unwrap().1, Distance::TwoSteps);
+        assert_eq!(distances.last().unwrap().1, Distance::default());
     }
 }

@@ -147,7 +147,7 @@ impl Timed for Walk {
         for _ in 0..iterations {
             self.set.multiply();
         }
-        prefetch::set(Distance::TwoSteps);
+        prefetch::set(Distance::default());
     }
 
     /// The last product of every slice is compared with the oracle's.
@@ -202,7 +202,7 @@ mod tests {
     fn every_distance_is_verified_and_a_wrong_product_is_seen() {
         let kernel = Kernel::best();
         let set = WorkingSet::new(kernel, 320, 40 << 10, 1).unwrap();
-        for distance in [Distance::Off, Distance::TwoSteps] {
+        for distance in [Distance::Off, Distance::default()] {
             assert!(Walk::verified(&set, distance).is_ok());
         }
         let mut set = Rc::into_inner(set).unwrap();

@@ -57,7 +57,7 @@ pub struct PrefetchSet {
 /// One distance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrefetchDistance {
-    /// `off`, `256 B`, `two steps`.
+    /// `off`, `256 B`, or `own`, which is the engine's.
     pub name: String,
     /// Bytes of weights read a second, GB/s.
     pub gb_s: Measured<Estimate>,

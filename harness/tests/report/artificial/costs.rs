@@ -49,7 +49,7 @@ fn caches() -> CacheStudy {
         name: name.into(),
         bytes,
         matrices: 1,
-        distances: ["off", "4 KiB", "two steps"]
+        distances: ["off", "4 KiB", "own"]
             .into_iter()
             .zip(speedups)
             .map(|(name, speedup)| PrefetchDistance {
