@@ -123,6 +123,7 @@ fn every_promised_file_is_there() {
         "csv/scaling.csv",
         "csv/parts.csv",
         "csv/products.csv",
+        "csv/prompts.csv",
         "csv/tokens.csv",
         "csv/targets.csv",
         "csv/yardsticks.csv",

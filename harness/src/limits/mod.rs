@@ -3,6 +3,7 @@
 //! over threads each in one of their own.
 
 mod products;
+mod prompts;
 mod taken;
 mod targets;
 mod tokens;
@@ -58,6 +59,8 @@ pub struct Limits {
     pub scaling: Vec<run::ScalingPoint>,
     /// Each product's distance from the read bandwidth.
     pub products: Vec<run::Product>,
+    /// Products of a batch against the int8 peaks.
+    pub prompts: Vec<run::PromptProduct>,
     /// Whole tokens against the read bandwidth.
     pub tokens: Vec<run::WholeToken>,
     /// What was aimed at.
@@ -209,9 +212,11 @@ pub fn run(
         Choice::Greedy => race.samples.rates(teams.len() + pool, 1.0),
     };
     let tokens = tokens::table(plan, &cases, &teams, &rates, &yardsticks);
+    let prompts = prompts::measure(plan, stage, step)?;
     let config = plan.model.config();
     let targets = targets::all(&targets::Seen {
         products: &products,
+        prompts: &prompts,
         tokens: &tokens,
         yardsticks: &yardsticks,
         tables: scaling::speedup(&race, naive_at, naive_at + 1),
@@ -224,6 +229,7 @@ pub fn run(
         yardsticks,
         scaling,
         products,
+        prompts,
         tokens,
         targets,
     })

@@ -3,7 +3,10 @@
 use crate::decoder::cases::Choice;
 use crate::ladder::race::LEVEL;
 use crate::ladder::verdict::of_target;
-use crate::run::{Estimate, Measured, Product, Target, Verdict, WholeToken, Yardsticks};
+use crate::run::{
+    Estimate, Measured, Product, PromptProduct, Target, Verdict, WholeToken, Yardsticks,
+};
+use crate::yardsticks::Instruction;
 
 /// Per cent of the read bandwidth that each product of a token is to reach.
 const PRODUCT: f64 = 90.0;
@@ -12,6 +15,12 @@ const PRODUCT: f64 = 90.0;
 const TOKEN: [(bool, f64); 2] = [(false, 80.0), (true, 85.0)];
 /// Times the naive kernel that the scalar tables are to reach.
 const TABLES: f64 = 10.0;
+/// Per cent of its instruction's int8 peak that each product of a batch is to reach.
+const PROMPT: [(Instruction, f64); 3] = [
+    (Instruction::Avx2Maddubs, 100.0),
+    (Instruction::Vnni512, 90.0),
+    (Instruction::AmxInt8, 40.0),
+];
 /// Bytes a weight that choosing the greedy token may read of the output head.
 const HEAD: f64 = 0.6;
 /// Per cent of the speed of one thread fewer that decoding keeps when a processor is taken.
@@ -21,6 +30,8 @@ const TAKEN: f64 = 70.0;
 pub struct Seen<'a> {
     /// Each product.
     pub products: &'a [Product],
+    /// Products of a batch.
+    pub prompts: &'a [PromptProduct],
     /// Whole tokens.
     pub tokens: &'a [WholeToken],
     /// The machine's limits.
@@ -54,6 +65,11 @@ pub fn all(seen: &Seen<'_>) -> Vec<Target> {
         out.push(products(seen, threads));
         out.extend(tokens(seen, threads));
     }
+    out.extend(
+        PROMPT
+            .iter()
+            .filter_map(|&(i, bound)| prompts(seen, i, bound)),
+    );
     out.extend(head(seen));
     let percent = seen.taken.clone().map(|e| scaled(&e, 100.0));
     let (all, fewer) = (seen.threads, seen.threads.saturating_sub(1));
@@ -127,6 +143,29 @@ fn tokens<'a>(seen: &'a Seen<'_>, threads: usize) -> impl Iterator<Item = Target
             figure.map_or_else(unmeasured, Measured::Is),
         )
     })
+}
+
+/// The product of a batch that is furthest from the peak of `instruction`; none where none is made
+/// of it.
+fn prompts(seen: &Seen<'_>, instruction: Instruction, bound: f64) -> Option<Target> {
+    let name = instruction.name();
+    let of = seen.prompts.iter().filter(|p| p.instruction == name);
+    let known = of
+        .clone()
+        .filter_map(|p| Some((p, p.percent_of_peak.get()?)));
+    let least = known.min_by(|a, b| a.1.value.total_cmp(&b.1.value));
+    let any = of.clone().next()?;
+    let which = least.map_or_else(String::new, |(p, _)| format!("; the least: {}", p.name));
+    Some(at_least(
+        &format!("prompt-{name}"),
+        format!(
+            "each product of {} tokens by {}, of the {name} peak{which}",
+            any.tokens, any.kernel
+        ),
+        "%",
+        bound,
+        Measured::or(least.map(|(_, percent)| *percent), "no round was measured"),
+    ))
 }
 
 /// Bytes of the head that the greedy token takes; the same for every number of threads.
@@ -243,6 +282,19 @@ mod tests {
         }
     }
 
+    fn prompt(name: &str, percent: Estimate) -> PromptProduct {
+        PromptProduct {
+            name: name.into(),
+            n: 1,
+            k: 1,
+            tokens: 32,
+            kernel: "made-up".into(),
+            instruction: Instruction::AmxInt8.name().into(),
+            gops: unavailable(),
+            percent_of_peak: Measured::Is(percent),
+        }
+    }
+
     fn unavailable() -> Measured<f64> {
         Measured::unavailable("not of interest")
     }
@@ -263,6 +315,10 @@ mod tests {
     fn targets(products: &[Product], tokens: &[WholeToken], wide: bool) -> Vec<Target> {
         all(&Seen {
             products,
+            prompts: &[
+                prompt("good", estimate(41.0, 40.5, 41.5)),
+                prompt("bad", estimate(39.0, 38.5, 39.5)),
+            ],
             tokens,
             yardsticks: &yardsticks(),
             tables: Measured::Is(estimate(11.0, 10.5, 11.5)),
@@ -311,6 +367,10 @@ mod tests {
         }
         let all = targets(&[], &tokens, true);
         assert!(all.iter().all(|t| t.id != "head-bytes"));
+        let prompts: Vec<&Target> = all.iter().filter(|t| t.id.starts_with("prompt-")).collect();
+        assert_eq!(prompts.len(), 1, "no other instruction was measured");
+        assert!(prompts[0].text.contains("bad"), "{}", prompts[0].text);
+        assert!(matches!(prompts[0].verdict, Verdict::Refuted { .. }));
     }
 
     #[test]

@@ -117,6 +117,7 @@ fn body(run: &Run, charts: &[Chart]) -> Result<Markup, ReportError> {
             Shown::plain(tables::profiles(p)).folded("Time by part in every state".into()),
         ]))
         (section(&run.products, |p| vec![Shown::plain(tables::products(p)).wide()]))
+        (section(&run.prompts, |p| vec![Shown::plain(tables::prompts(p)).wide()]))
         (section(&run.tokens, |t| vec![Shown::plain(tables::tokens(t)).wide()]))
         (section(&run.targets, |t| vec![Shown::cards(tables::targets(t))]))
         (section(&run.yardsticks, |y| vec![Shown::plain(tables::yardsticks(y))]))

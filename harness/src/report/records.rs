@@ -58,6 +58,7 @@ pub fn performance(run: &Run) -> String {
         [
             run.yardsticks.as_ref().map(tables::yardsticks),
             run.products.as_ref().map(|p| tables::products(p)),
+            run.prompts.as_ref().map(|p| tables::prompts(p)),
             run.targets.as_ref().map(|t| tables::targets(t)),
         ],
     );

@@ -39,7 +39,8 @@ pub use machine::{
 };
 pub use measured::{Estimate, Measured, Range};
 pub use profile::{
-    ClaimedEfficiency, Part, Product, Profile, Scaled, ScalingPoint, Skipped, Totals, WholeToken,
+    ClaimedEfficiency, Part, Product, Profile, PromptProduct, Scaled, ScalingPoint, Skipped,
+    Totals, WholeToken,
 };
 pub use store::{RUN_FILE, Section, SectionName, Store, read, write_atomically};
 
@@ -105,6 +106,9 @@ pub struct Run {
     /// Each matrix product on its own.
     #[serde(default)]
     pub products: Measured<Vec<Product>>,
+    /// Products of a batch against the int8 peaks.
+    #[serde(default)]
+    pub prompts: Measured<Vec<PromptProduct>>,
     /// Whole tokens against the read bandwidth.
     #[serde(default)]
     pub tokens: Measured<Vec<WholeToken>>,
@@ -157,6 +161,7 @@ impl Run {
             scaling: Measured::default(),
             profiles: Measured::default(),
             products: Measured::default(),
+            prompts: Measured::default(),
             tokens: Measured::default(),
             targets: Measured::default(),
             latency: Measured::default(),

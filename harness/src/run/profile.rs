@@ -153,6 +153,27 @@ pub struct Product {
     pub bits_per_weight: f64,
 }
 
+/// One product of a batch of tokens, on one thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PromptProduct {
+    /// The linear: `gate_proj`, ...
+    pub name: String,
+    /// Rows of the matrix: outputs.
+    pub n: usize,
+    /// Columns of the matrix: inputs.
+    pub k: usize,
+    /// Tokens of the batch.
+    pub tokens: usize,
+    /// Kernel.
+    pub kernel: String,
+    /// The instruction whose peak it is held against.
+    pub instruction: String,
+    /// 10^9 operations per second (a multiply-add is 2).
+    pub gops: Measured<f64>,
+    /// Per cent of that peak, measured in the same rounds.
+    pub percent_of_peak: Measured<Estimate>,
+}
+
 /// One decoded token, whole, whose answers were right: a wrong one has no place here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WholeToken {

@@ -2,8 +2,8 @@
 
 use super::{
     Agreement, CacheStudy, Checks, CostStudy, Defect, Generation, KernelRow, Ladder, Latency,
-    MachineSummary, Measured, ModelSummary, Product, Profile, Run, RunError, SCHEMA, ScalingPoint,
-    Selection, Settings, Target, Totals, WholeToken, Yardsticks,
+    MachineSummary, Measured, ModelSummary, Product, Profile, PromptProduct, Run, RunError, SCHEMA,
+    ScalingPoint, Selection, Settings, Target, Totals, WholeToken, Yardsticks,
 };
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -30,6 +30,7 @@ pub enum Section {
     Scaling(Measured<Vec<ScalingPoint>>),
     Profiles(Measured<Vec<Profile>>),
     Products(Measured<Vec<Product>>),
+    Prompts(Measured<Vec<PromptProduct>>),
     Tokens(Measured<Vec<WholeToken>>),
     Targets(Measured<Vec<Target>>),
     Latency(Measured<Latency>),
@@ -56,6 +57,7 @@ pub enum SectionName {
     Scaling,
     Profiles,
     Products,
+    Prompts,
     Tokens,
     Targets,
     Latency,
@@ -81,6 +83,7 @@ impl Section {
             Self::Scaling(_) => SectionName::Scaling,
             Self::Profiles(_) => SectionName::Profiles,
             Self::Products(_) => SectionName::Products,
+            Self::Prompts(_) => SectionName::Prompts,
             Self::Tokens(_) => SectionName::Tokens,
             Self::Targets(_) => SectionName::Targets,
             Self::Latency(_) => SectionName::Latency,
@@ -105,6 +108,7 @@ impl Section {
             Self::Scaling(s) => run.scaling = s,
             Self::Profiles(s) => run.profiles = s,
             Self::Products(s) => run.products = s,
+            Self::Prompts(s) => run.prompts = s,
             Self::Tokens(s) => run.tokens = s,
             Self::Targets(s) => run.targets = s,
             Self::Latency(s) => run.latency = s,

@@ -41,6 +41,7 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
     m.record(Section::Yardsticks(Measured::Is(limits.yardsticks)))?;
     m.record(Section::Scaling(Measured::Is(limits.scaling)))?;
     m.record(Section::Products(Measured::Is(limits.products)))?;
+    m.record(Section::Prompts(Measured::Is(limits.prompts)))?;
     m.record(Section::Tokens(Measured::Is(limits.tokens)))?;
     m.record(Section::Targets(Measured::Is(limits.targets)))
 }

@@ -6,8 +6,8 @@ use super::super::table::Kind::{Estimate, Number, Text};
 use super::super::table::{Cell, Table};
 use super::utilisation;
 use crate::run::{
-    Measured, Origin, Product, Profile, Scaled, ScalingPoint, Target, WholeToken, Yardstick,
-    Yardsticks,
+    Measured, Origin, Product, Profile, PromptProduct, Scaled, ScalingPoint, Target, WholeToken,
+    Yardstick, Yardsticks,
 };
 
 /// A token's time by part.
@@ -70,6 +70,39 @@ pub fn products(products: &[Product]) -> Table {
             Cell::number(&p.gweights_s),
             Cell::number(&p.gops),
             Cell::Number(p.bits_per_weight),
+        ]);
+    }
+    t
+}
+
+/// Products of a batch against the int8 peaks.
+pub fn prompts(products: &[PromptProduct]) -> Table {
+    let mut t = Table::new(
+        "prompts",
+        "Each matrix product of a batch of tokens, on one thread, against the int8 peak of its \
+         instruction in the same rounds, from int8 activations to floats in memory; a multiply-add \
+         is 2 operations",
+        &[
+            ("name", "Product", Text),
+            ("n", "N", Number),
+            ("k", "K", Number),
+            ("tokens", "Tokens", Number),
+            ("kernel", "Kernel", Text),
+            ("instruction", "Instruction", Text),
+            ("gops", "GOPS", Number),
+            ("percent_of_peak", "% of its peak", Estimate),
+        ],
+    );
+    for p in products {
+        t.push(vec![
+            Cell::Code(p.name.clone()),
+            Cell::Count(p.n as u64),
+            Cell::Count(p.k as u64),
+            Cell::Count(p.tokens as u64),
+            Cell::Code(p.kernel.clone()),
+            Cell::Text(p.instruction.clone()),
+            Cell::number(&p.gops),
+            Cell::estimate(&p.percent_of_peak),
         ]);
     }
     t

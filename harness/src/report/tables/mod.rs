@@ -19,7 +19,7 @@ pub use latency::{
     cache_by_context, cache_gain, generation, latency, latency_parts, latency_samples_csv,
     latency_targets,
 };
-pub use limits::{products, profiles, scaling, targets, tokens, yardsticks};
+pub use limits::{products, profiles, prompts, scaling, targets, tokens, yardsticks};
 pub use reported::reported;
 pub use setup::{kernels, selection, skipped};
 
@@ -28,7 +28,7 @@ use super::wording::number;
 use crate::run::{Agreement, Measured, Run};
 
 /// Names of all tables that this build can write, that of the raw samples included.
-pub const NAMES: [&str; 32] = [
+pub const NAMES: [&str; 33] = [
     "claims",
     "reported",
     "steps",
@@ -36,6 +36,7 @@ pub const NAMES: [&str; 32] = [
     "masking",
     "parts",
     "products",
+    "prompts",
     "tokens",
     "targets",
     "yardsticks",
@@ -77,6 +78,7 @@ pub fn all(run: &Run) -> Vec<Table> {
         },
         run.profiles.as_ref().map(|p| profiles(p)),
         run.products.as_ref().map(|p| products(p)),
+        run.prompts.as_ref().map(|p| prompts(p)),
         run.tokens.as_ref().map(|t| tokens(t)),
         run.targets.as_ref().map(|t| targets(t)),
         run.yardsticks.as_ref().map(yardsticks),

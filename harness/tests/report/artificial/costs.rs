@@ -2,7 +2,7 @@
 
 use bitgauge::run::{
     CacheLevel, CacheStudy, Claim, CostStudy, Costs, Estimate, Measured, PartCosts, Prefetch,
-    PrefetchDistance, PrefetchSet, Run, Stair, Target, Verdict,
+    PrefetchDistance, PrefetchSet, PromptProduct, Run, Stair, Target, Verdict,
 };
 
 use super::around;
@@ -12,6 +12,25 @@ pub fn add(run: &mut Run) {
     run.cache = Measured::Is(caches());
     run.counters = Measured::Is(counters());
     run.targets = Measured::Is(targets());
+    run.prompts = Measured::Is(prompts());
+}
+
+fn prompts() -> Vec<PromptProduct> {
+    let product = |name: &str, gops, percent_of_peak| PromptProduct {
+        name: name.into(),
+        n: 768,
+        k: 512,
+        tokens: 16,
+        kernel: "made-up-wide".into(),
+        instruction: "made-up".into(),
+        gops,
+        percent_of_peak,
+    };
+    let why = "no round was measured";
+    vec![
+        product("qkv", Measured::Is(131.0), is(61.9)),
+        product("o", Measured::unavailable(why), Measured::unavailable(why)),
+    ]
 }
 
 fn targets() -> Vec<Target> {
