@@ -9,22 +9,32 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Asks for every cache line of the `T` that lies `BYTES` beyond `here`.
-#[inline]
-pub(crate) fn ahead<T, const BYTES: usize>(here: &T) {
+/// Asks for the line at `address`: into the first-level cache, or else only into the second.
+#[inline(always)]
+fn ask<const FIRST: bool>(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    for line in (0..size_of::<T>()).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let address = std::ptr::from_ref(here).wrapping_byte_add(BYTES + line);
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
         // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
         // (Newer compilers than the oldest supported one call it safe by themselves.)
         #[allow(unused_unsafe)]
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(address.cast())
-        };
+            match FIRST {
+                true => _mm_prefetch::<_MM_HINT_T0>(address.cast()),
+                false => _mm_prefetch::<_MM_HINT_T1>(address.cast()),
+            }
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = here;
+    let _ = address;
+}
+
+/// Asks for every cache line of the `T` that lies `BYTES` beyond `here`.
+#[inline]
+pub(crate) fn ahead<T, const BYTES: usize>(here: &T) {
+    for line in (0..size_of::<T>()).step_by(64) {
+        beyond(std::ptr::from_ref(here).cast(), BYTES + line);
+    }
 }
 
 /// Kernels whose products of one token follow [`set`].
@@ -71,16 +81,7 @@ pub(crate) fn distance() -> Distance {
 /// Asks for the line that lies `bytes` beyond `here`.
 #[inline(always)]
 pub(crate) fn beyond(here: *const u8, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
-    #[cfg(target_arch = "x86_64")]
-    #[allow(unused_unsafe)]
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(here.wrapping_add(bytes).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (here, bytes);
+    ask::<true>(here.wrapping_add(bytes));
 }
 
 /// Bytes ahead at which memory is asked for by [`in_two_steps`]: the second-level cache has more
@@ -94,17 +95,8 @@ const NEAR: usize = 512;
 /// cache and then into the first.
 #[inline(always)]
 pub(crate) fn in_two_steps(line: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-    // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
-    #[cfg(target_arch = "x86_64")]
-    #[allow(unused_unsafe)]
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T1>(line.wrapping_add(FAR).cast());
-        _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(NEAR).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
+    ask::<false>(line.wrapping_add(FAR));
+    ask::<true>(line.wrapping_add(NEAR));
 }
 
 #[cfg(test)]

@@ -96,12 +96,6 @@ fn row(w: Weights, seconds: &[f64], threads: usize, bandwidth: Option<&Estimate>
         (Some(gb_s), Some(limit)) => Measured::Is(100.0 * gb_s / limit.value),
         _ => Measured::unavailable("the read bandwidth could not be measured"),
     };
-    let micro = |t: Estimate| Estimate {
-        value: t.value * 1e6,
-        low: t.low * 1e6,
-        high: t.high * 1e6,
-        ..t
-    };
     Product {
         name: w.name.into(),
         n: w.n,
@@ -109,7 +103,10 @@ fn row(w: Weights, seconds: &[f64], threads: usize, bandwidth: Option<&Estimate>
         kernel: w.kernel.into(),
         origin: w.origin,
         threads,
-        us: time.map_or_else(|| Measured::unavailable(none), |t| Measured::Is(micro(t))),
+        us: time.map_or_else(
+            || Measured::unavailable(none),
+            |t| Measured::Is(t.scaled(1e6)),
+        ),
         gweights_s: rate(weights),
         gops: rate(2.0 * weights),
         bits_per_weight: 8.0 * w.bytes as f64 / weights,

@@ -9,7 +9,7 @@ use bitgauge_engine::model::Group;
 use super::{Plan, YARDSTICK_SLICE};
 use crate::exit::Failure;
 use crate::measure::{Entrant, Schedule};
-use crate::run::{Estimate, Measured, PromptProduct};
+use crate::run::{Measured, PromptProduct};
 use crate::scaling;
 use crate::suite::{Blueprint, CaseId, Phase, Placement};
 use crate::yardsticks::{Instruction, dot_peak};
@@ -110,12 +110,7 @@ pub fn measure(
             kernel: row.kernel.spec().name().into(),
             instruction: row.instruction.name().into(),
             gops: Measured::or(race.rate(case, giga), "no round was measured"),
-            percent_of_peak: scaling::speedup(&race, row.peak, case).map(|e| Estimate {
-                value: share * e.value,
-                low: share * e.low,
-                high: share * e.high,
-                ..e
-            }),
+            percent_of_peak: scaling::speedup(&race, row.peak, case).map(|e| e.scaled(share)),
         }
     };
     Ok(table.into_iter().enumerate().map(row).collect())

@@ -71,7 +71,7 @@ pub fn all(seen: &Seen<'_>) -> Vec<Target> {
             .filter_map(|&(i, bound)| prompts(seen, i, bound)),
     );
     out.extend(head(seen));
-    let percent = seen.taken.clone().map(|e| scaled(&e, 100.0));
+    let percent = seen.taken.clone().map(|e| e.scaled(100.0));
     let (all, fewer) = (seen.threads, seen.threads.saturating_sub(1));
     out.push(at_least(
         "processor-taken",
@@ -127,7 +127,7 @@ fn tokens<'a>(seen: &'a Seen<'_>, threads: usize) -> impl Iterator<Item = Target
     here.map(move |t| {
         let rate = t.token_s.get().zip(bandwidth);
         let figure =
-            rate.map(|(token_s, bandwidth)| of(&scaled(token_s, t.bytes as f64 * 1e-9), bandwidth));
+            rate.map(|(token_s, bandwidth)| of(&token_s.scaled(t.bytes as f64 * 1e-9), bandwidth));
         at_least(
             &format!(
                 "token-{}-{threads}",
@@ -214,15 +214,6 @@ fn on(threads: usize) -> String {
     match threads {
         1 => "1 thread".into(),
         n => format!("{n} threads"),
-    }
-}
-
-fn scaled(e: &Estimate, by: f64) -> Estimate {
-    Estimate {
-        value: by * e.value,
-        low: by * e.low,
-        high: by * e.high,
-        ..*e
     }
 }
 

@@ -77,6 +77,18 @@ pub struct Estimate {
     pub blocks: u64,
 }
 
+impl Estimate {
+    /// The same in another unit: value and ends times `by`, which is above 0.
+    pub fn scaled(&self, by: f64) -> Self {
+        Self {
+            value: by * self.value,
+            low: by * self.low,
+            high: by * self.high,
+            ..*self
+        }
+    }
+}
+
 /// A closed range of what somebody claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Range {
