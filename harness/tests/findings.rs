@@ -300,6 +300,33 @@ fn token_s_of_a_cut_model_carry_the_cut() {
 }
 
 #[test]
+fn a_token_faster_than_the_read_bandwidth_has_no_limit_to_be_held_against() {
+    let how_far = |share: f64| {
+        let mut run = full_run();
+        let Measured::Is(ladder) = &mut run.ladder else {
+            panic!()
+        };
+        let Some(Comparison::Timed { after, .. }) =
+            ladder.rungs.last_mut().map(|s| &mut s.comparison)
+        else {
+            panic!()
+        };
+        (after.gb_s, after.percent_of_bandwidth) = (Measured::Is(28.0), Measured::Is(share));
+        let report = text(&run, "report.md").replace('\u{a0}', " ");
+        let line = report.lines().find(|l| l.contains("How far")).unwrap();
+        line.to_owned()
+    };
+    let below = how_far(87.5);
+    for part in ["** · 87.5 % of read bandwidth: 28", "read 32.0 GB/s"] {
+        assert!(below.contains(part), "{part:?} is not in {below}");
+    }
+    let above = how_far(140.0);
+    for part in ["** ? unknown: 140 %", "read 20.0 GB/s", "no limit"] {
+        assert!(above.contains(part), "{part:?} is not in {above}");
+    }
+}
+
+#[test]
 fn where_a_token_can_not_be_held_against_the_limit_the_products_are() {
     let mut run = full_run();
     let Measured::Is(ladder) = &mut run.ladder else {

@@ -1,7 +1,107 @@
-//! How near the products come to the read bandwidth.
+//! How near tokens and products come to the read bandwidth.
 
-use super::wording::{NBSP, number, plural, significant};
-use crate::run::{Estimate, Product, Yardsticks};
+use super::finding::Mark;
+use super::summary::Answer;
+use super::wording::{NBSP, number, or_why, percent, plural, significant, unavailable};
+use crate::run::{Estimate, Measured, Product, Run, Yardsticks};
+
+/// How far the whole token is from the read bandwidth, or the products where it can't be held
+/// against it.
+pub fn answer(run: &Run) -> Answer {
+    let question = "How far from the limit?";
+    match whole_token(run) {
+        Ok(reached) => reached.answer(question),
+        Err(why) => products(run, &why).unwrap_or(Answer {
+            question,
+            mark: Mark::Unknown,
+            headline: "not measured".into(),
+            detail: why,
+        }),
+    }
+}
+
+/// What a token reads, beside what the yardstick read in the same rounds.
+struct Reached {
+    /// Per cent of the read bandwidth.
+    share: f64,
+    gb_s: Measured<f64>,
+    threads: usize,
+}
+
+impl Reached {
+    fn answer(&self, question: &'static str) -> Answer {
+        let threads = plural(self.threads, "thread");
+        let read = or_why(&self.gb_s, |&x| {
+            format!(
+                "{}{NBSP}GB/s, where the yardstick read {}{NBSP}GB/s in the same rounds, with {threads}",
+                number(x),
+                number(100.0 * x / self.share)
+            )
+        });
+        let headline = format!("{} of read bandwidth", percent(self.share));
+        if self.share > 100.0 {
+            return Answer {
+                question,
+                mark: Mark::Unknown,
+                headline: format!("unknown: {headline}"),
+                detail: format!(
+                    "{read}. What is beaten is no limit: the yardstick was held up, or a cache kept a part of the weights. Run it again on a quiet machine"
+                ),
+            };
+        }
+        Answer {
+            question,
+            mark: Mark::Plain,
+            headline,
+            detail: read,
+        }
+    }
+}
+
+/// The whole token against the read bandwidth, or why it can't be held against it.
+fn whole_token(run: &Run) -> Result<Reached, String> {
+    let top = match run.ladder.as_ref().map(|l| l.top()) {
+        Measured::Is(Some(top)) => top,
+        Measured::Is(None) => return Err("the last step has no time".into()),
+        Measured::Unavailable(why) => return Err(unavailable(&why)),
+    };
+    match &top.percent_of_bandwidth {
+        Measured::Is(share) => Ok(Reached {
+            share: *share,
+            gb_s: top.gb_s.clone(),
+            threads: top.threads,
+        }),
+        Measured::Unavailable(why) => Err(unavailable(why)),
+    }
+}
+
+/// The products on their own, where the whole token can't be judged.
+fn products(run: &Run, why_not_the_token: &str) -> Option<Answer> {
+    let reaches = reaches(run.products.get()?, run.yardsticks.get()?);
+    let most = reaches.last()?;
+    let all =
+        |words: fn(&Reach) -> String| reaches.iter().map(words).collect::<Vec<_>>().join(", ");
+    Some(Answer {
+        question: "How far from the limit?",
+        mark: Mark::Plain,
+        headline: format!("products at {} of read bandwidth", most.share()),
+        detail: format!(
+            "{} ({}, each product on its own); the bandwidth in this run: {}. Whole token: {why_not_the_token}",
+            all(Reach::words),
+            most.kernel,
+            all(Reach::roof),
+        ),
+    })
+}
+
+/// What a table of per cents of the read bandwidth says about those above 100.
+pub fn beaten<'a>(mut percents: impl Iterator<Item = &'a Measured<f64>>) -> &'static str {
+    if percents.any(|p| p.get().is_some_and(|&p| p > 100.0)) {
+        "; what is above 100 % of the read bandwidth was partly read from a cache, or the yardstick was held up"
+    } else {
+        ""
+    }
+}
 
 /// The products of the fastest kernel with some number of threads.
 pub struct Reach {

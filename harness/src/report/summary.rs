@@ -2,11 +2,9 @@
 
 use super::finding::{self, Mark};
 use super::latency::{self, percentiles};
-use super::limit::{self, Reach};
-use super::wording::{
-    self, NBSP, bytes, count, number, or_why, percent, plural, times, unavailable,
-};
-use crate::run::{CheckStatus, Comparison, DefectOutcome, Estimate, Measured, Run};
+use super::limit;
+use super::wording::{self, NBSP, bytes, count, number, or_why, plural, times, unavailable};
+use crate::run::{CheckStatus, Comparison, DefectOutcome, Measured, Run};
 
 /// One answer.
 pub struct Answer {
@@ -22,7 +20,13 @@ pub struct Answer {
 
 /// Right, fast, how far from the limit, which claims held, on what machine.
 pub fn answers(run: &Run) -> [Answer; 5] {
-    [right(run), fast(run), limit(run), claims(run), machine(run)]
+    [
+        right(run),
+        fast(run),
+        limit::answer(run),
+        claims(run),
+        machine(run),
+    ]
 }
 
 fn right(run: &Run) -> Answer {
@@ -158,67 +162,6 @@ pub fn cut_model(run: &Run) -> Option<String> {
             "Cut model: {} of the {} layers of {} ran, so token/s are not those of the whole model",
             m.layers_run, m.layers_in_shape, m.name
         )
-    })
-}
-
-fn limit(run: &Run) -> Answer {
-    let question = "How far from the limit?";
-    match whole_token(run) {
-        Ok((headline, detail)) => Answer {
-            question,
-            mark: Mark::Plain,
-            headline,
-            detail,
-        },
-        Err(why) => products(run, &why).unwrap_or(Answer {
-            question,
-            mark: Mark::Unknown,
-            headline: "not measured".into(),
-            detail: why,
-        }),
-    }
-}
-
-/// The whole token against the read bandwidth, or why it can't be held against it.
-fn whole_token(run: &Run) -> Result<(String, String), String> {
-    let top = match run.ladder.as_ref().map(|l| l.top()) {
-        Measured::Is(Some(top)) => top,
-        Measured::Is(None) => return Err("the last step has no time".into()),
-        Measured::Unavailable(why) => return Err(unavailable(&why)),
-    };
-    let share = match &top.percent_of_bandwidth {
-        Measured::Is(share) => *share,
-        Measured::Unavailable(why) => return Err(unavailable(why)),
-    };
-    let roof: Option<&Estimate> = run.yardsticks.get().and_then(|y| y.bandwidth(top.threads));
-    let roof = match roof {
-        Some(e) => format!("{}{NBSP}GB/s read bandwidth", number(e.value)),
-        None => "the read bandwidth".into(),
-    };
-    let detail = format!(
-        "{} of {roof}, measured in this run with {}",
-        or_why(&top.gb_s, |&x| format!("{}{NBSP}GB/s", number(x))),
-        plural(top.threads, "thread")
-    );
-    Ok((format!("{} of read bandwidth", percent(share)), detail))
-}
-
-/// The products on their own, where the whole token can't be judged.
-fn products(run: &Run, why_not_the_token: &str) -> Option<Answer> {
-    let reaches = limit::reaches(run.products.get()?, run.yardsticks.get()?);
-    let most = reaches.last()?;
-    let all =
-        |words: fn(&Reach) -> String| reaches.iter().map(words).collect::<Vec<_>>().join(", ");
-    Some(Answer {
-        question: "How far from the limit?",
-        mark: Mark::Plain,
-        headline: format!("products at {} of read bandwidth", most.share()),
-        detail: format!(
-            "{} ({}, each product on its own); the bandwidth in this run: {}. Whole token: {why_not_the_token}",
-            all(Reach::words),
-            most.kernel,
-            all(Reach::roof),
-        ),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Tables of speed against the machine: parts of a token, products, limits, threads.
 
 use super::super::latency::{mark_of, target};
+use super::super::limit::beaten;
 use super::super::reported::claim_verdict;
 use super::super::table::Kind::{Estimate, Number, Text};
 use super::super::table::{Cell, Table};
@@ -39,7 +40,10 @@ pub fn profiles(profiles: &[Profile]) -> Table {
 pub fn products(products: &[Product]) -> Table {
     let mut t = Table::new(
         "products",
-        "Each matrix product on its own; a multiply-add is 2 operations",
+        format!(
+            "Each matrix product on its own; a multiply-add is 2 operations{}",
+            beaten(products.iter().map(|p| &p.percent_of_bandwidth))
+        ),
         &[
             ("name", "Product", Text),
             ("n", "N", Number),
@@ -112,7 +116,10 @@ pub fn prompts(products: &[PromptProduct]) -> Table {
 pub fn tokens(tokens: &[WholeToken]) -> Table {
     let mut t = Table::new(
         "tokens",
-        "One decoded token, whole, by how the next is chosen; the tokens are the same",
+        format!(
+            "One decoded token, whole, by how the next is chosen; the tokens are the same{}",
+            beaten(tokens.iter().map(|t| &t.percent_of_bandwidth))
+        ),
         &[
             ("choice", "Next token", Text),
             ("threads", "Threads", Number),
