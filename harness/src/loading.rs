@@ -1,5 +1,5 @@
-//! What loading a model costs: time beside that of reading its files, and memory beside that of its
-//! weights.
+//! What loading a model costs: time beside that of reading its files and of taking memory that nobody
+//! touched before, and memory beside that of its weights.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bitgauge_engine::aligned::Aligned;
 use bitgauge_engine::model::{Dispatch, Model, Vocabulary};
 use bitgauge_engine::session::Session;
 use bitgauge_engine::threads::Pool;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -19,6 +21,12 @@ use crate::run::Measured;
 
 /// Files are read and the model is loaded in turn, so many times.
 const ROUNDS: usize = 3;
+
+/// Bytes of the smallest page of any system that this runs on.
+const PAGE: usize = 4096;
+
+/// Bytes that a thread touches at once: a large page.
+const PIECE: usize = 2 << 20;
 
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
@@ -31,6 +39,11 @@ pub struct Loading {
     pub load_s: Vec<f64>,
     /// The median over rounds of the ratio of the two.
     pub ratio: f64,
+    /// Seconds for the system to hand out as much memory as the weights take, a round each: loading
+    /// can't be faster than this and the reading, unless weights stay where the file is mapped.
+    pub fresh_s: Vec<f64>,
+    /// The median over rounds of loading beside reading and fresh memory together.
+    pub ratio_to_floor: f64,
     /// Bytes of all weights in memory, the quantised head included.
     pub weight_bytes: u64,
     /// Bytes of keys and values of one position, as much as the session was given.
@@ -57,7 +70,7 @@ pub fn measure(model: &ModelSource, dispatch: &dyn Dispatch) -> Result<Loading, 
     let files = files(model)?;
     // The first reading may come from the disk, which says nothing about loading.
     let file_bytes = read(&files)?.1;
-    let (mut read_s, mut load_s) = (Vec::new(), Vec::new());
+    let (mut read_s, mut load_s, mut fresh_s) = (Vec::new(), Vec::new(), Vec::new());
     let (mut weight_bytes, mut cache_bytes) = (0, 0);
     let mut peak = None;
     for round in 0..ROUNDS {
@@ -74,18 +87,49 @@ pub fn measure(model: &ModelSource, dispatch: &dyn Dispatch) -> Result<Loading, 
             weight_bytes = weights(&loaded);
             peak = machine::peak_resident();
         }
+        drop(loaded);
+        fresh_s.push(fresh(weight_bytes)?);
     }
-    let mut ratios: Vec<f64> = load_s.iter().zip(&read_s).map(|(l, r)| l / r).collect();
-    ratios.sort_by(f64::total_cmp);
     Ok(Loading {
         file_bytes,
-        ratio: ratios[ROUNDS / 2],
+        ratio: median(|round| load_s[round] / read_s[round]),
+        ratio_to_floor: median(|round| load_s[round] / (read_s[round] + fresh_s[round])),
         read_s,
         load_s,
+        fresh_s,
         weight_bytes,
         cache_bytes,
         peak_resident_bytes: Measured::or(peak, "this system does not say"),
     })
+}
+
+fn median(of: impl Fn(usize) -> f64) -> f64 {
+    let mut rounds: [f64; ROUNDS] = std::array::from_fn(of);
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+/// Seconds until the first byte of every page of `bytes` fresh ones was written, on all threads that
+/// loading uses.
+fn fresh(bytes: u64) -> Result<f64, Failure> {
+    let begin = Instant::now();
+    let mut memory = usize::try_from(bytes)
+        .ok()
+        .and_then(Aligned::try_zeroed)
+        .ok_or_else(|| {
+            Failure::could_not_run(format!(
+                "--load: there is no room for {bytes} bytes beside the model's files"
+            ))
+        })?;
+    memory
+        .as_mut_slice::<u8>()
+        .par_chunks_mut(PIECE)
+        .for_each(|piece| {
+            for page in piece.chunks_mut(PAGE) {
+                page[0] = std::hint::black_box(1);
+            }
+        });
+    Ok(begin.elapsed().as_secs_f64())
 }
 
 /// All bytes of a model; a head that is tied to the embedding is there once.

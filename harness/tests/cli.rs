@@ -110,6 +110,37 @@ fn json_is_one_document_alone_on_stdout() {
     assert!(verified["totals"]["passed"].as_u64() > Some(0));
 }
 
+#[test]
+fn loading_is_held_against_reading_and_fresh_memory() {
+    let model = fixtures().join("trained");
+    let path = model.to_str().unwrap();
+    let ended = end(&mut bitgauge(["inspect", path, "--load", "--json"]));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let loading = serde_json::from_str::<Value>(&ended.stdout).unwrap()["loading"].take();
+    let bytes =
+        ["config.json", "model.safetensors"].map(|f| fs::metadata(model.join(f)).unwrap().len());
+    assert_eq!(loading["file_bytes"], bytes.iter().sum::<u64>());
+    let [load, read, fresh] = ["load_s", "read_s", "fresh_s"].map(|key| -> [f64; 3] {
+        let seconds: [f64; 3] = serde_json::from_value(loading[key].clone()).unwrap();
+        assert!(seconds.iter().all(|&s| s > 0.0), "{key}: {seconds:?}");
+        seconds
+    });
+    let median = |below: [f64; 3]| {
+        let mut of: Vec<f64> = load.iter().zip(below).map(|(l, b)| l / b).collect();
+        of.sort_by(f64::total_cmp);
+        of[1]
+    };
+    let floor = std::array::from_fn(|round| read[round] + fresh[round]);
+    for (key, right) in [("ratio", median(read)), ("ratio_to_floor", median(floor))] {
+        let said = loading[key].as_f64().unwrap();
+        assert!((said / right - 1.0).abs() < 1e-9, "{key}: {said}, {right}");
+    }
+    refused(
+        &mut bitgauge(["inspect", "tiny", "--load"]),
+        "synthetic_checkpoint",
+    );
+}
+
 /// The golden files say up to which token every right decoder must agree.
 #[test]
 fn generate_continues_the_golden_prompts() {

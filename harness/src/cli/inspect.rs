@@ -242,6 +242,11 @@ fn print_loading(l: &Loading, output: Output) -> Result<(), Failure> {
         seconds(&l.load_s),
         l.ratio
     ))?;
+    output.line(format!(
+        "as much fresh memory as the weights take: {} s; loading takes {:.1} times as long as this and reading together",
+        seconds(&l.fresh_s),
+        l.ratio_to_floor
+    ))?;
     let memory = format!(
         "weights {:.3} GB and a position's keys and values {:.3} MB",
         gb(l.weight_bytes),
