@@ -101,6 +101,25 @@ fn what_can_not_be_written_leaves_what_was_there() {
     refused(bitgauge(["repack"]).arg(&model), "--out");
 }
 
+/// No file may grow beyond a few blocks: the disk is as good as full.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_fills_midway_keeps_the_file_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.packed");
+    let model = fixtures().join("A");
+    assert_eq!(end(&mut repack(&model, &out)).status, Some(0));
+    let whole = fs::read(&out).unwrap();
+    assert!(whole.len() > 64 << 10, "more than the few blocks");
+    let arguments = repack(&model, &out);
+    let mut full = std::process::Command::new("sh");
+    full.args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$@\"", "sh"]);
+    full.arg(arguments.get_program()).args(arguments.get_args());
+    refused(&mut full, "a.packed");
+    assert_eq!(fs::read(&out).unwrap(), whole);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
 /// Whoever reads meets a whole file, this one or that.
 #[test]
 fn ten_at_once_write_and_read_whole_files() {
