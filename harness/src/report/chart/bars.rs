@@ -3,7 +3,7 @@
 use super::axis::Scale;
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
 use crate::report::finding;
 use crate::report::wording::{self, error_off, number};
 use crate::run::{Comparison, Estimate, Ladder};
@@ -53,17 +53,7 @@ pub fn before_after(ladder: &Ladder, on: &str) -> Option<Chart> {
     legend(&mut p, 58.0, &keys);
 
     let floor = first + ROW * ladder.rungs.len() as f64;
-    for tick in scale.ticks() {
-        let x = scale.at(tick);
-        p.line(&[(x, first), (x, floor)], 0.5, Ink::Grid);
-        p.text(
-            wording::round(tick),
-            (x, floor + 12.0),
-            Type::Small,
-            Align::Middle,
-            Ink::Muted,
-        );
-    }
+    grid::columns(&mut p, &scale, (first, floor), wording::round);
     let mut description = String::new();
     for (i, step) in ladder.rungs.iter().enumerate() {
         let y = first + ROW * i as f64;

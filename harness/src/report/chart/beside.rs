@@ -3,7 +3,7 @@
 use super::axis::Scale;
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit, text_width};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
 use crate::report::wording::significant;
 
 /// One time.
@@ -76,17 +76,7 @@ pub fn beside(sources: &[String], bars: &[Bar]) -> Option<Chart> {
     let unit = format!("time, logarithmic; whiskers: intervals; measured apart{more}");
     heading(&mut p, &title, &unit);
     legend(&mut p, 58.0, &keys);
-    for tick in scale.ticks() {
-        let x = scale.at(tick);
-        p.line(&[(x, first), (x, floor)], 0.5, Ink::Grid);
-        p.text(
-            time(tick, 1),
-            (x, floor + 12.0),
-            Type::Small,
-            Align::Middle,
-            Ink::Muted,
-        );
-    }
+    grid::columns(&mut p, &scale, (first, floor), |tick| time(tick, 1));
     let mut description = String::new();
     for (y, is_first, bar) in drawn {
         let y = first + y;

@@ -3,8 +3,8 @@
 use super::axis::{Scale, log2};
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
-use crate::report::wording::{self, number, times};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
+use crate::report::wording::{number, times};
 use crate::run::{Estimate, Generation};
 
 const PLOT: f64 = 190.0;
@@ -50,16 +50,7 @@ pub fn cache(g: &Generation) -> Option<Chart> {
     legend(&mut p, 58.0, &keys);
     let y = Scale::log(low * 0.9, high * 1.3, (floor, first));
     let left = LEFT + 40.0;
-    for tick in y.ticks() {
-        p.line(&[(left, y.at(tick)), (RIGHT, y.at(tick))], 0.5, Ink::Grid);
-        p.text(
-            wording::round(tick),
-            (left - 8.0, y.at(tick)),
-            Type::Small,
-            Align::Right,
-            Ink::Muted,
-        );
-    }
+    grid::rows(&mut p, &y, left);
     let x = |positions: usize| {
         let (from, to) = (log2(least as f64), log2(most as f64));
         let part = match to > from {

@@ -3,7 +3,7 @@
 use super::axis::{Scale, log2};
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
 use crate::report::finding::no_time;
 use crate::report::wording::{self, error_off, number, percent};
 use crate::run::{Comparison, Estimate, Knob, Ladder, Scaled, ScalingPoint};
@@ -260,20 +260,7 @@ pub fn scaling(points: &[ScalingPoint]) -> Option<Chart> {
         .fold(100.0, f64::max);
     let y = Scale::from_zero(top, (floor, first));
     let plot_left = LEFT + 34.0;
-    for tick in y.ticks() {
-        p.line(
-            &[(plot_left, y.at(tick)), (RIGHT, y.at(tick))],
-            0.5,
-            Ink::Grid,
-        );
-        p.text(
-            wording::round(tick),
-            (plot_left - 8.0, y.at(tick)),
-            Type::Small,
-            Align::Right,
-            Ink::Muted,
-        );
-    }
+    grid::rows(&mut p, &y, plot_left);
     let (least, most) = (
         log2(threads[0] as f64),
         log2(threads[threads.len() - 1] as f64),

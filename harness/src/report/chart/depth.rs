@@ -3,8 +3,8 @@
 use super::axis::Scale;
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
-use crate::report::wording::{self, number};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
+use crate::report::wording::number;
 use crate::run::DepthError;
 
 const PLOT: f64 = 170.0;
@@ -31,16 +31,7 @@ pub fn depth(depth: &[DepthError]) -> Option<Chart> {
     legend(&mut p, 58.0, &keys);
     let y = Scale::log(low * 0.9, high * 1.1, (floor, first));
     let left = LEFT + 52.0;
-    for tick in y.ticks() {
-        p.line(&[(left, y.at(tick)), (RIGHT, y.at(tick))], 0.5, Ink::Grid);
-        p.text(
-            wording::round(tick),
-            (left - 8.0, y.at(tick)),
-            Type::Small,
-            Align::Right,
-            Ink::Muted,
-        );
-    }
+    grid::rows(&mut p, &y, left);
     let column = (RIGHT - left) / points.len() as f64;
     let x = |i: usize| left + column * (i as f64 + 0.5);
     for (of, ink) in [(0, Ink::After), (1, Ink::Series(1))] {

@@ -3,7 +3,7 @@
 use super::axis::Scale;
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
 use crate::report::latency::{percentiles, sample};
 use crate::report::wording::{self, number, plural};
 use crate::run::{Latency, TokenTimes};
@@ -35,17 +35,7 @@ pub fn latency(l: &Latency) -> Option<Chart> {
     heading(&mut p, &title, &format!("ms a token{on}; height: tokens"));
     legend(&mut p, 58.0, &keys);
     let x = Scale::between(low, high, (LEFT, RIGHT));
-    for tick in x.ticks() {
-        let at = x.at(tick);
-        p.line(&[(at, first + 20.0), (at, floor)], 0.5, Ink::Grid);
-        p.text(
-            wording::round(tick),
-            (at, floor + 12.0),
-            Type::Small,
-            Align::Middle,
-            Ink::Muted,
-        );
-    }
+    grid::columns(&mut p, &x, (first + 20.0, floor), wording::round);
     let mut description = format!("Single tokens, {}. ", sample(l));
     for (i, choice) in l.choices.iter().enumerate() {
         let top = first + row * i as f64;

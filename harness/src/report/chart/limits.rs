@@ -6,7 +6,7 @@
 use super::axis::Scale;
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
 use crate::report::wording::{self, number, or_why, percent};
 use crate::run::{Product, Yardsticks};
 
@@ -41,17 +41,7 @@ pub fn roofline(products: &[Product], yardsticks: &Yardsticks) -> Option<Chart> 
         "GB/s of weights; the roof was measured in this run",
     );
     legend(&mut p, 58.0, &keys);
-    for tick in scale.ticks() {
-        let x = scale.at(tick);
-        p.line(&[(x, first), (x, floor)], 0.5, Ink::Grid);
-        p.text(
-            wording::round(tick),
-            (x, floor + 12.0),
-            Type::Small,
-            Align::Middle,
-            Ink::Muted,
-        );
-    }
+    grid::columns(&mut p, &scale, (first, floor), wording::round);
     let mut description = String::new();
     for (i, product) in products.iter().enumerate() {
         let y = first + ROW * i as f64;

@@ -7,6 +7,7 @@ mod cache;
 mod curves;
 mod depth;
 pub mod forest;
+mod grid;
 mod latency;
 mod limits;
 mod palette;

@@ -3,7 +3,7 @@
 use super::axis::{Scale, log2};
 use super::palette::Ink;
 use super::picture::{Align, Picture, Type, fit};
-use super::{Chart, Key, LEFT, RIGHT, heading, legend, legend_height};
+use super::{Chart, Key, LEFT, RIGHT, grid, heading, legend, legend_height};
 use crate::report::cache::{set, size};
 use crate::report::wording::{self, number, times};
 use crate::run::{CacheStudy, Estimate, Measured, Prefetch, Product, Stair};
@@ -89,16 +89,7 @@ pub fn staircase(study: &CacheStudy, products: &Measured<Vec<Product>>) -> Optio
         };
         let high = ends.fold(low, f64::max);
         let y = Scale::log(low * 0.9, high * 1.1, (top + PLOT, top));
-        for tick in y.ticks() {
-            p.line(&[(left, y.at(tick)), (RIGHT, y.at(tick))], 0.5, Ink::Grid);
-            p.text(
-                wording::round(tick),
-                (left - 8.0, y.at(tick)),
-                Type::Small,
-                Align::Right,
-                Ink::Muted,
-            );
-        }
+        grid::rows(&mut p, &y, left);
         for cache in levels {
             let at = cache.bytes as f64;
             if (least..=most).contains(&at) {
@@ -197,17 +188,7 @@ pub fn prefetch(found: &Prefetch) -> Option<Chart> {
     );
     heading(&mut p, &title, &unit);
     legend(&mut p, 58.0, &keys);
-    for tick in scale.ticks() {
-        let x = scale.at(tick);
-        p.line(&[(x, first), (x, floor)], 0.5, Ink::Grid);
-        p.text(
-            wording::round(tick),
-            (x, floor + 12.0),
-            Type::Small,
-            Align::Middle,
-            Ink::Muted,
-        );
-    }
+    grid::columns(&mut p, &scale, (first, floor), wording::round);
     let mut y = first;
     let mut description = String::new();
     let last = rows.len() - 1;
