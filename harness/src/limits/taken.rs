@@ -17,6 +17,8 @@ use crate::scaling::{self, Team, wrong_answers};
 /// A system hands out a processor for some milliseconds at a time: a slice holds many turns.
 const SLICE: Duration = Duration::from_millis(200);
 
+const ENDED: &str = "the busy process ended while a token was timed beside it";
+
 /// A case beside a process that computes while the case is timed, and rests otherwise.
 struct Beside<'a, C> {
     case: C,
@@ -34,9 +36,7 @@ impl<C: Timed> Timed for Beside<'_, C> {
         let time = self.case.time(iterations);
         self.busy.pause();
         if !self.busy.is_on() {
-            return Err(measure::Failure::new(
-                "the busy process ended while a token was timed beside it",
-            ));
+            return Err(measure::Failure::new(ENDED));
         }
         time
     }
@@ -47,7 +47,7 @@ impl<C: Timed> Timed for Beside<'_, C> {
 /// there are processors: fewer could keep out of the way.
 ///
 /// # Errors
-/// When the threads or the process can't be had, or a case answers wrongly or fails.
+/// When the threads can't be had, or a case answers wrongly or fails.
 pub fn measure(
     plan: &Plan<'_>,
     stage: &dyn Fn(&str, usize),
@@ -71,12 +71,14 @@ pub fn measure(
     let rounds = if plan.quick { 6 } else { 12 };
     stage("limits: decoding with one processor taken", rounds);
     let start = || Busy::start(plan.program, 1);
-    let busy = machine::with_current_thread_on(&[last], start).map_err(|error| {
-        Failure::could_not_run(format!(
-            "{}: no busy process: {error}",
-            plan.program.display()
-        ))
-    })?;
+    let busy = match machine::with_current_thread_on(&[last], start) {
+        Ok(busy) => busy,
+        Err(error) => {
+            let program = plan.program.display();
+            let why = format!("{program} could not be started as a busy process: {error}");
+            return Ok(Measured::unavailable(why));
+        }
+    };
     busy.pause();
 
     let fewer = Team::new(
@@ -101,8 +103,12 @@ pub fn measure(
         max_time: Duration::MAX,
         min_slice: Some(SLICE),
     };
-    let race = scaling::race(&mut entrants, &schedule, step)?;
-    Ok(scaling::speedup(&race, 0, 1))
+    match scaling::race(&mut entrants, &schedule, step) {
+        Ok(race) => Ok(scaling::speedup(&race, 0, 1)),
+        // Someone ended it: that is no reason to lose what was measured before.
+        Err(_) if !busy.is_on() => Ok(Measured::unavailable(ENDED)),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// A token of `plan`'s model, decoded by `team` with the same logits as by those before.
