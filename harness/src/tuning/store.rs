@@ -120,3 +120,41 @@ fn write(folder: &Path, here: Tuning, entries: &[Entry]) -> Result<PathBuf, Cach
         all
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Goal;
+    use super::super::choice::{Candidate, Race};
+    use super::*;
+
+    fn entry(rows: usize, us: f64) -> Entry {
+        let detected = Kernel::best().spec().name().to_owned();
+        let race = || {
+            let alone = Candidate {
+                kernel: detected.clone(),
+                us,
+                speedup: None,
+            };
+            Race::decided(detected.clone(), vec![alone])
+        };
+        Entry {
+            rows,
+            cols: 64,
+            threads: 1,
+            measured: "2026-01-01T00:00:00Z".into(),
+            goal: Goal::Both,
+            decode: race(),
+            prefill: race(),
+        }
+    }
+
+    #[test]
+    fn a_size_replaces_what_was_known_of_it_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for new in [&[entry(64, 1.0), entry(128, 2.0)][..], &[entry(64, 3.0)]] {
+            write(folder.path(), Tuning::here(), new).unwrap();
+        }
+        let kept = read(folder.path(), Tuning::here()).unwrap();
+        assert_eq!(kept.entries, [entry(64, 3.0), entry(128, 2.0)]);
+    }
+}
