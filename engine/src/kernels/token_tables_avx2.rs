@@ -35,10 +35,12 @@ pub(super) const CODES: usize = PASSES * GROUPS;
 const ROWS: usize = 4;
 /// Rows whose sums are kept between passes.
 const BLOCK: usize = 4096;
+/// Tiles between which the next step is asked for.
+const SPAN: usize = 16;
 /// Rows below which tables cost more than they save.
 pub(super) const MIN_ROWS: usize = 512;
 /// Tokens below which a table, which always costs that of 32, is not worth it.
-const MIN_TOKENS: usize = 24;
+const MIN_TOKENS: usize = 20;
 
 /// One int16 a token.
 type Entry = [i16; TOKENS];
@@ -153,48 +155,44 @@ pub(super) fn sums(
     let places = scratch.places.as_mut_slice::<[Places; ROWS]>();
     let blocks = tiles.chunks(BLOCK / ROWS * steps);
     for (tiles, out) in blocks.zip(out.chunks_mut(BLOCK * tokens)) {
+        let kept = &mut kept[..tiles.len() / steps];
+        kept.fill([[0; TOKENS]; ROWS]);
         let mut passes = groups.chunks_exact(GROUPS).enumerate().peekable();
         let mut reach = [0; TOKENS];
-        let (mut begins, mut first) = (true, true);
+        let mut first = true;
         while let Some((pass, groups)) = passes.next() {
             let (step, pass) = (pass / PASSES, pass % PASSES);
             if pass == 0 {
                 find(tiles.iter().skip(step).step_by(steps), places);
             }
+            // A quarter of what the next step reads, or the first step of the next block.
+            let ahead = match step + 1 < steps {
+                true => size_of::<Step>(),
+                false => size_of_val(tiles) - step * size_of::<Step>(),
+            };
+            let mut asked = tiles
+                .iter()
+                .skip(pass * steps + step)
+                .step_by(PASSES * steps);
             build(groups, tables);
+            let rows = places[pass * BLOCK / ROWS..].chunks(SPAN);
+            for (kept, places) in kept.chunks_mut(SPAN).zip(rows) {
+                for step in asked.by_ref().take(SPAN / PASSES) {
+                    prefetch::all_beyond(step, ahead);
+                }
+                look_up(kept.as_flattened_mut(), tables, places.as_flattened());
+            }
             reach = add_magnitudes(reach, groups);
             let beyond = |(_, next): &(_, &[Quads])| {
                 let reach = add_magnitudes(reach, next);
                 reach.into_iter().any(|sum| sum > i32::from(i16::MAX))
             };
-            let ends = passes.peek().is_none_or(beyond);
-            let ahead = match step + 1 < steps {
-                true => size_of::<Step>(),
-                // The first step of the next block.
-                false => size_of_val(tiles) - step * size_of::<Step>(),
-            };
-            let rows = tiles.chunks_exact(steps).zip(out.chunks_mut(ROWS * tokens));
-            let held = kept.iter_mut().zip(&places[pass * BLOCK / ROWS..]);
-            for (i, ((tile, out), (kept, places))) in rows.zip(held).enumerate() {
-                if i % PASSES == pass {
-                    for line in tile[step].as_chunks::<2>().0 {
-                        prefetch::beyond(line.as_ptr().cast(), ahead);
-                    }
+            if passes.peek().is_none_or(beyond) {
+                let rows = kept.as_flattened_mut().iter_mut();
+                for (kept, out) in rows.zip(out.chunks_exact_mut(tokens)) {
+                    widen(kept, &mut out[some.clone()], first);
+                    *kept = [0; TOKENS];
                 }
-                if begins {
-                    *kept = [[0; TOKENS]; ROWS];
-                }
-                for (kept, places) in kept.iter_mut().zip(places) {
-                    *kept = look_up(*kept, tables, *places);
-                }
-                if ends {
-                    for (out, kept) in out.chunks_exact_mut(tokens).zip(kept) {
-                        widen(kept, &mut out[some.clone()], first);
-                    }
-                }
-            }
-            begins = ends;
-            if ends {
                 (reach, first) = ([0; TOKENS], false);
             }
         }
@@ -253,13 +251,22 @@ fn add_magnitudes(sums: [i32; TOKENS], groups: &[Quads]) -> [i32; TOKENS] {
     bytemuck::cast(sums)
 }
 
+/// Adds what each row finds in the tables of a pass to its sums.
+#[inline(never)] // Among other code, addresses don't stay in registers.
 #[target_feature(enable = "avx2")]
-fn look_up(sums: Entry, tables: &Tables, places: Places) -> Entry {
+fn look_up(kept: &mut [Entry], tables: &Tables, places: &[Places]) {
+    for (kept, places) in kept.iter_mut().zip(places) {
+        *kept = add_entries(*kept, tables, *places);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn add_entries(sums: Entry, tables: &Tables, places: Places) -> Entry {
     let [mut low, mut high]: [__m256i; 2] = bytemuck::cast(sums);
     let mut places = u64::from_le_bytes(places);
     for group in 0..GROUPS {
-        let entry = tables[group * VALUES + usize::from(places as u8)];
-        let [more_low, more_high]: [__m256i; 2] = bytemuck::cast(entry);
+        let entry = &tables[group * VALUES + usize::from(places as u8)];
+        let [more_low, more_high]: [__m256i; 2] = bytemuck::cast(*entry);
         low = _mm256_add_epi16(low, more_low);
         high = _mm256_add_epi16(high, more_high);
         places >>= 8;
@@ -270,9 +277,18 @@ fn look_up(sums: Entry, tables: &Tables, places: Places) -> Entry {
 /// Writes a row's sums, or adds them to those of earlier runs.
 #[target_feature(enable = "avx2")]
 fn widen(sums: &Entry, out: &mut [i32], first: bool) {
-    for (out, &sum) in out.iter_mut().zip(sums) {
-        *out = i32::from(sum) + if first { 0 } else { *out };
+    // All tokens of an entry are the rule, and quicker by themselves.
+    let (whole, rest) = out.as_chunks_mut::<TOKENS>();
+    let add = |out: &mut i32, sum| *out = i32::from(sum) + if first { 0 } else { *out };
+    for whole in whole {
+        whole
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(out, &sum)| add(out, sum));
     }
+    rest.iter_mut()
+        .zip(sums)
+        .for_each(|(out, &sum)| add(out, sum));
 }
 
 /// Fills the tables of a pass: entry `sum d_j 3^j` is the sum of `(d_j - 1) q_j`. Each digit triples
