@@ -108,13 +108,15 @@ struct Scratch {
     normed: Buffer<f32>,
     /// Product as kernels write it, `[N, T]`.
     product: Buffer<f32>,
-    /// Product by token, `[T, N]`; gates become activations in their place.
+    /// Product by token, `[T, N]`.
     rows: Buffer<f32>,
     /// Rotated queries, `[T, A, d]`.
     queries: Buffer<f32>,
     /// Attention output, `[T, A, d]`.
     attended: Buffer<f32>,
     attention: attention::Scratch,
+    /// Squared ReLU times up, `[T, I]`.
+    activated: Buffer<f32>,
     /// Cosines and sines, `[T, d/2]`.
     angles: Vec<(f32, f32)>,
     /// What turns integer sums into floats, `[part, T]`.
@@ -518,15 +520,14 @@ impl Pass<'_> {
         self.norm(Norm::PostAttention, hidden);
         self.project(Group::GateUp)?;
 
-        each_token(
-            self.scheduler,
-            &mut self.scratch.rows,
-            2 * ffn,
-            &|_, row| {
-                let (gate, up) = row.split_at_mut(ffn);
-                float::relu2(gate, up);
-            },
-        );
+        let s = &mut *self.scratch;
+        s.activated.resize(s.rows.len() / 2);
+        let rows = &s.rows;
+        each_token(self.scheduler, &mut s.activated, ffn, &|t, activated| {
+            let (gate, up) = rows[2 * t * ffn..][..2 * ffn].split_at(ffn);
+            activated.copy_from_slice(gate);
+            float::relu2(activated, up);
+        });
         self.observer.done(Part::Activation);
 
         self.norm(Norm::FfnSub, ffn);
@@ -538,17 +539,16 @@ impl Pass<'_> {
     /// Normalises each token of what `norm` reads into `scratch.normed`.
     fn norm(&mut self, norm: Norm, width: usize) {
         let s = &mut *self.scratch;
-        let (from, stride, weight) = match norm {
-            Norm::Input => (&s.x, width, &self.layer.input_norm),
-            Norm::AttnSub => (&s.attended, width, &self.layer.attn_sub_norm),
-            Norm::PostAttention => (&s.x, width, &self.layer.post_attention_norm),
-            // Where the gate was, beside what it was multiplied by.
-            Norm::FfnSub => (&s.rows, 2 * width, &self.layer.ffn_sub_norm),
+        let (from, weight) = match norm {
+            Norm::Input => (&s.x, &self.layer.input_norm),
+            Norm::AttnSub => (&s.attended, &self.layer.attn_sub_norm),
+            Norm::PostAttention => (&s.x, &self.layer.post_attention_norm),
+            Norm::FfnSub => (&s.activated, &self.layer.ffn_sub_norm),
         };
         let eps = self.model.config().rms_norm_eps as f32;
-        s.normed.resize(from.len() / stride * width);
+        s.normed.resize(from.len());
         each_token(self.scheduler, &mut s.normed, width, &|t, y| {
-            ops::rms_norm(&from[t * stride..][..width], weight, eps, y);
+            ops::rms_norm(&from[t * width..][..width], weight, eps, y);
         });
         self.observer.done(Part::Norm);
     }
