@@ -37,6 +37,18 @@ pub(crate) fn ahead<T, const BYTES: usize>(here: &T) {
     }
 }
 
+/// Asks for every cache line of what lies `bytes` beyond `here`, only into the second-level cache.
+#[inline(always)]
+pub(crate) fn all_beyond<T>(here: &T, bytes: usize) {
+    for line in (0..size_of::<T>()).step_by(64) {
+        ask::<false>(
+            std::ptr::from_ref(here)
+                .cast::<u8>()
+                .wrapping_add(bytes + line),
+        );
+    }
+}
+
 /// Kernels whose products of one token follow [`set`].
 pub const KERNELS: [&str; 4] = ["maddubs-avx2", "vnni-avx512", "vbmi-avx512", "tiles-amx"];
 

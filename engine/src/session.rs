@@ -478,15 +478,19 @@ impl Pass<'_> {
         let kv = config.num_key_value_heads * d;
         let tokens = s.angles.len() / (d / 2);
         s.queries.resize(tokens * hidden);
-        let angles = s.angles.chunks_exact(d / 2);
-        let rows = s.rows.chunks_exact_mut(hidden + 2 * kv);
-        for (t, (row, angles)) in rows.zip(angles).enumerate() {
-            let (query_key, value) = row.split_at_mut(hidden + kv);
-            for head in query_key.chunks_exact_mut(d) {
-                ops::rotate(head, angles);
+        let (rows, width) = (&mut s.rows, hidden + 2 * kv);
+        let angles = |t: usize| &s.angles[t * d / 2..][..d / 2];
+        each_token(self.scheduler, &mut s.queries, hidden, &|t, query| {
+            query.copy_from_slice(&rows[t * width..][..hidden]);
+            for head in query.chunks_exact_mut(d) {
+                ops::rotate(head, angles(t));
             }
-            let (query, key) = query_key.split_at(hidden);
-            s.queries[t * hidden..][..hidden].copy_from_slice(query);
+        });
+        for (t, row) in rows.chunks_exact_mut(width).enumerate() {
+            let (key, value) = row[hidden..].split_at_mut(kv);
+            for head in key.chunks_exact_mut(d) {
+                ops::rotate(head, angles(t));
+            }
             cache.store(start + t, key, value);
         }
         self.observer.done(Part::Cache);
@@ -555,7 +559,7 @@ impl Pass<'_> {
         let matrix = projection.matrix();
         let s = &mut *self.scratch;
         s.input
-            .quantize(&s.normed, matrix.cols())
+            .quantize_on(&s.normed, matrix.cols(), self.scheduler)
             .map_err(|source| {
                 let linear = group.linears()[0];
                 Error::NonFinite {
@@ -593,7 +597,11 @@ impl Pass<'_> {
     }
 
     fn residual(&mut self) {
-        float::add(&mut self.scratch.x, &self.scratch.rows);
+        let s = &mut *self.scratch;
+        let (rows, hidden) = (&s.rows, self.model.config().hidden_size);
+        each_token(self.scheduler, &mut s.x, hidden, &|t, x| {
+            float::add(x, &rows[t * hidden..][..hidden]);
+        });
         self.observer.done(Part::Residual);
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::layout::{self, Layout};
 use super::streams::{Block, STREAMS, TURN};
-use super::token_tables_avx2::{self as token_tables, GROUPS, Quad};
+use super::token_tables_avx2 as token_tables;
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
@@ -58,9 +58,6 @@ const BATCH: usize = 4;
 /// Tiles that a batch of tokens walks before the next batch does: their weights stay in L2.
 const TILES: usize = 8;
 
-/// Passes of tables over tokens in a step.
-const PASSES: usize = LANES / GROUPS;
-
 type Vector = [u8; LANES];
 /// A step of a tile: a vector for each row. Bits 2p and 2p+1 of byte i are the code of column 32p + i.
 type Step = [Vector; TILE];
@@ -89,22 +86,10 @@ fn pack(trits: &Trits) -> Aligned {
     packed
 }
 
-/// For tables over tokens, where there are enough: the columns that share a byte,
-/// `[byte of the step][token]`.
+/// For tables over tokens, where there are enough.
+#[target_feature(enable = "avx2")]
 fn prepare(quantized: &Quantized, tables: &mut Aligned) {
-    let (tokens, steps) = (quantized.tokens(), steps(quantized.cols()));
-    if token_tables::tokens_served(tokens) == 0 {
-        return;
-    }
-    tables.reserve(steps * STEP * tokens);
-    let quads = tables.as_mut_slice::<Quad>();
-    for t in 0..tokens {
-        let all = quantized.padded(t).as_chunks::<STEP>().0.iter().take(steps);
-        let bytes = all.flat_map(|q| (0..LANES).map(|i| array::from_fn(|p| q[p * LANES + i])));
-        for (to, quad) in quads[t..].iter_mut().step_by(tokens).zip(bytes) {
-            *to = quad;
-        }
-    }
+    token_tables::prepare(quantized, steps(quantized.cols()), tables);
 }
 
 #[target_feature(enable = "avx2")]
@@ -118,21 +103,13 @@ fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
         few if few < token_tables::MIN_ROWS => 0,
         _ => token_tables::tokens_served(tokens),
     };
-    if served > 0 {
-        let quads = &op.tables.as_slice::<Quad>()[..steps * LANES * tokens];
-        let words: &[[[u32; PASSES]; TILE]] = bytemuck::cast_slice(tiles);
-        let codes = |row: usize, pass: usize| {
-            let step = &words[(row - range.start) / TILE * steps + pass / PASSES];
-            let at = pass % PASSES;
-            if at == PASSES - 1 {
-                prefetch::ahead::<_, { size_of::<Step>() }>(step);
-            }
-            [step[0][at], step[1][at], step[2][at], step[3][at]]
-        };
-        for t in (0..served).step_by(token_tables::TOKENS) {
-            let some = t..served.min(t + token_tables::TOKENS);
-            token_tables::sums(op, quads, codes, range.clone(), some, out);
-        }
+    let groups = op
+        .tables
+        .as_slice()
+        .chunks_exact(steps * token_tables::CODES);
+    for (t, groups) in (0..served).step_by(token_tables::TOKENS).zip(groups) {
+        let some = t..served.min(t + token_tables::TOKENS);
+        token_tables::sums(op, groups, tiles, some, out);
     }
     let distance = prefetch::distance();
     let activations = |t| -> &[[i8; STEP]] { &op.quantized.padded(t).as_chunks().0[..steps] };
