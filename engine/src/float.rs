@@ -93,8 +93,8 @@ versions! {
     pub fn sum_i8(q: &[i8]) -> i32 = sum_i8_body
 }
 versions! {
-    /// `out[i] = sums[i] as f32 * factors[i % factors.len()]`.
-    pub fn finish(sums: &[i32], factors: &[f32], out: &mut [f32]) = finish_body
+    /// `sums[i]` becomes the bits of `sums[i] as f32 * factors[i % factors.len()]`.
+    pub fn finish(sums: &mut [i32], factors: &[f32]) = finish_body
 }
 versions! {
     /// The activation quantiser of one token; returns the scale.
@@ -244,19 +244,15 @@ fn sum_i8_body(q: &[i8]) -> i32 {
 }
 
 #[inline(always)]
-fn finish_body(sums: &[i32], factors: &[f32], out: &mut [f32]) {
+fn finish_body(sums: &mut [i32], factors: &[f32]) {
+    let scale = |sum: &mut i32, factor: f32| *sum = (*sum as f32 * factor).to_bits() as i32;
     if let [factor] = *factors {
-        for (out, &sum) in out.iter_mut().zip(sums) {
-            *out = sum as f32 * factor;
-        }
+        sums.iter_mut().for_each(|sum| scale(sum, factor));
         return;
     }
-    for (out, sums) in out
-        .chunks_mut(factors.len())
-        .zip(sums.chunks(factors.len()))
-    {
-        for ((out, &sum), &factor) in out.iter_mut().zip(sums).zip(factors) {
-            *out = sum as f32 * factor;
+    for sums in sums.chunks_mut(factors.len()) {
+        for (sum, &factor) in sums.iter_mut().zip(factors) {
+            scale(sum, factor);
         }
     }
 }

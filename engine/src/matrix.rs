@@ -1,27 +1,26 @@
 //! Packed ternary matrices, each with the one kernel that can read it.
 
-use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::aligned::{self, Aligned};
-use crate::buffer::Buffer;
+use crate::float;
 use crate::input::Input;
 use crate::kernels::{Kernel, Operands};
 use crate::threads::{Scheduler, Work};
 use crate::trits::Trits;
 
-/// Sums that are formed before they are scaled and written out: rows enough a call for kernels
-/// that make tables for all of them (4096 at 32 tokens), few enough for the second-level cache.
+/// Sums that are formed before they are scaled: rows enough a call for kernels that make tables for
+/// all of them (4096 at 32 tokens), few enough for the second-level cache.
 const BLOCK: usize = 128 << 10;
 
 /// A piece that a thread takes has about so many times the rows that are worth a call: what is made
 /// anew then costs little, and others can still take over from a thread that has lost its core.
 const PIECE: usize = 4;
 
-/// Turns the sums of a range of rows into floats: `(rows, sums, out)`, `sums` and `out` as
-/// [`Matrix::sums`] has them.
-pub type Finish<'a> = dyn Fn(Range<usize>, &[i32], &mut [f32]) + Sync + 'a;
+/// How a row is scaled: the rows that are scaled like it, itself among them, and the factor of each
+/// token.
+pub type Scaling<'a> = dyn Fn(usize) -> (Range<usize>, &'a [f32]) + Sync + 'a;
 
 /// Places of so many bytes each, one after the other from a line on, and the bytes of all.
 pub(crate) fn side_by_side<const M: usize>(bytes: [usize; M]) -> ([Range<usize>; M], usize) {
@@ -136,6 +135,17 @@ impl Matrix {
     /// When `input` was not prepared for this matrix's kernel or is not K wide, or `range` does
     /// not begin at a multiple of the kernel's tile, exceeds the rows, or does not fit `out`.
     pub fn sums(&self, input: &Input, range: Range<usize>, out: &mut [i32]) {
+        self.rows_of(input, range, None, out);
+    }
+
+    /// The sums, or the bits of floats where there are `factors`.
+    fn rows_of(
+        &self,
+        input: &Input,
+        range: Range<usize>,
+        factors: Option<&[f32]>,
+        out: &mut [i32],
+    ) {
         let quantized = input.quantized();
         let tile = self.kernel.spec().tile();
         assert_eq!(
@@ -162,6 +172,7 @@ impl Matrix {
             cols: self.cols,
             quantized,
             tables,
+            factors,
         };
         self.kernel.rows(&operands, range, out);
     }
@@ -180,22 +191,24 @@ impl Matrix {
         self.rows.div_ceil(pieces).next_multiple_of(tile)
     }
 
-    /// The product, its sums turned into floats by `finish`: `out[n * tokens + t]`.
+    /// The product, scaled: `out[n * tokens + t] = sum as f32 * factor`.
     ///
-    /// Allocates only when a thread first sees so many tokens.
+    /// Sums are formed where the floats will stand, so that memory that is in no cache yet is
+    /// written to among the products, which hide what that takes.
     pub fn product(
         &self,
         input: &Input,
         scheduler: &dyn Scheduler,
         out: &mut [f32],
-        finish: &Finish<'_>,
+        scaling: &Scaling<'_>,
     ) {
-        thread_local! {
-            static SUMS: RefCell<Buffer<i32>> = RefCell::default();
-        }
         let tokens = input.quantized().tokens();
-        let tile = self.kernel.spec().tile();
-        let step = (BLOCK / tokens / tile).max(1) * tile;
+        let spec = self.kernel.spec();
+        let scaled = tokens > 1 && spec.scales() && self.parts_are_tiles(scaling);
+        let step = match scaled {
+            true => self.rows.next_multiple_of(spec.tile()),
+            false => (BLOCK / tokens / spec.tile()).max(1) * spec.tile(),
+        };
         let bytes = self.bytes() / self.rows;
         let work = Work {
             out,
@@ -204,25 +217,91 @@ impl Matrix {
             bytes,
         };
         scheduler.run(work, &|range, out| {
-            SUMS.with_borrow_mut(|sums| {
-                for (start, out) in range
-                    .clone()
-                    .step_by(step)
-                    .zip(out.chunks_mut(step * tokens))
-                {
-                    let rows = start..(start + step).min(range.end);
-                    sums.resize(out.len());
-                    self.sums(input, rows.clone(), sums);
-                    finish(rows, sums, out);
+            let out = bytemuck::cast_slice_mut(out);
+            let starts = range.clone().step_by(step);
+            for (start, out) in starts.zip(out.chunks_mut(step * tokens)) {
+                let rows = start..(start + step).min(range.end);
+                if !scaled {
+                    self.sums(input, rows.clone(), out);
                 }
-            });
+                let (mut out, mut start) = (out, rows.start);
+                while start < rows.end {
+                    let (alike, factors) = scaling(start);
+                    let part = start..alike.end.min(rows.end);
+                    start = part.end;
+                    let here;
+                    (here, out) = out.split_at_mut(part.len() * tokens);
+                    match scaled {
+                        true => self.rows_of(input, part, Some(factors), here),
+                        false => float::finish(here, factors),
+                    }
+                }
+            }
         });
+    }
+
+    /// Whether every tile is scaled by one set of factors.
+    fn parts_are_tiles(&self, scaling: &Scaling<'_>) -> bool {
+        let mut start = 0;
+        while start < self.rows {
+            if !start.is_multiple_of(self.kernel.spec().tile()) {
+                return false;
+            }
+            start = scaling(start).0.end;
+        }
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::synthetic::split_mix;
+    use crate::threads::Pool;
+
+    /// Parts that end within a tile and at its end, matrices whose last tile is not whole, and numbers of
+    /// tokens that fill groups, tiles and batches or just miss them.
+    #[test]
+    fn every_part_of_a_product_is_scaled_by_its_own_factors() {
+        const COLS: usize = 333;
+        let pool = Pool::new(1).unwrap();
+        let mut state = 3;
+        let mut next = move || split_mix(&mut state);
+        for (rows, end) in [(37, 16), (96, 48), (131, 64), (115, 50)] {
+            let trits: Vec<i8> = (0..rows * COLS).map(|_| (next() % 3) as i8 - 1).collect();
+            for tokens in (1..=33).chain([127, 128, 129, 161]) {
+                let q: Vec<i8> = (0..tokens * COLS).map(|_| next() as i8).collect();
+                let factors: Vec<f32> = (0..2 * tokens)
+                    .map(|_| (next() % 1000) as f32 / 777.0 - 0.5)
+                    .collect();
+                let want: Vec<f32> = (0..rows * tokens)
+                    .map(|i| {
+                        let (n, t) = (i / tokens, i % tokens);
+                        let products = trits[n * COLS..][..COLS].iter().zip(&q[t * COLS..]);
+                        let sum: i32 = products.map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
+                        sum as f32 * factors[if n < end { t } else { tokens + t }]
+                    })
+                    .collect();
+                let trits = Trits::new(rows, COLS, trits.clone()).unwrap();
+                for kernel in crate::kernels::available() {
+                    let matrix = Matrix::pack(kernel, &trits);
+                    let mut input = Input::default();
+                    input.set(&q, COLS);
+                    input.prepare(kernel);
+                    let mut got = vec![f32::NAN; rows * tokens];
+                    matrix.product(&input, &pool, &mut got, &|row| match row < end {
+                        true => (0..end, &factors[..tokens]),
+                        false => (end..rows, &factors[tokens..]),
+                    });
+                    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert!(
+                        bits(&got) == bits(&want),
+                        "{kernel:?} {rows} rows, {tokens} tokens"
+                    );
+                }
+            }
+        }
+    }
 
     /// Some kernel of this machine makes something anew in each call, or none does.
     #[test]

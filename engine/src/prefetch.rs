@@ -9,21 +9,21 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Asks for the line at `address`: into the first-level cache, or else only into the second.
+/// Hints of `prefetch`, by their numbers in `std::arch::x86_64`: into the first-level cache, into the
+/// second only, and into the first to be written to.
+const FIRST: i32 = 3;
+const SECOND: i32 = 2;
+const TO_WRITE: i32 = 7;
+
+/// Asks for the line at `address`.
 #[inline(always)]
-fn ask<const FIRST: bool>(address: *const u8) {
+fn ask<const HINT: i32>(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-        // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
-        // (Newer compilers than the oldest supported one call it safe by themselves.)
-        #[allow(unused_unsafe)]
-        unsafe {
-            match FIRST {
-                true => _mm_prefetch::<_MM_HINT_T0>(address.cast()),
-                false => _mm_prefetch::<_MM_HINT_T1>(address.cast()),
-            }
-        }
+    // SAFETY: every x86-64 has SSE, and a prefetch does nothing where no memory is mapped.
+    // (Newer compilers than the oldest supported one call it safe by themselves.)
+    #[allow(unused_unsafe)]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<HINT>(address.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
@@ -93,7 +93,7 @@ pub(crate) fn distance() -> Distance {
 /// Asks for the line that lies `bytes` beyond `here`.
 #[inline(always)]
 pub(crate) fn beyond(here: *const u8, bytes: usize) {
-    ask::<true>(here.wrapping_add(bytes));
+    ask::<FIRST>(here.wrapping_add(bytes));
 }
 
 /// Bytes ahead at which memory is asked for by [`in_two_steps`]: the second-level cache has more
@@ -107,8 +107,24 @@ const NEAR: usize = 512;
 /// cache and then into the first.
 #[inline(always)]
 pub(crate) fn in_two_steps(line: *const u8) {
-    ask::<false>(line.wrapping_add(FAR));
-    ask::<true>(line.wrapping_add(NEAR));
+    ask::<SECOND>(line.wrapping_add(FAR));
+    ask::<FIRST>(line.wrapping_add(NEAR));
+}
+
+/// Asks for the line that lies `bytes` beyond `here`, into the second-level cache only.
+#[inline(always)]
+pub(crate) fn far_beyond(here: *const u8, bytes: usize) {
+    ask::<SECOND>(here.wrapping_add(bytes));
+}
+
+/// Asks for the lines of `numbers`, which are written to later.
+///
+/// Processors that do not know this hint take it for none.
+#[inline(always)]
+pub(crate) fn to_write(numbers: &[i32]) {
+    for line in numbers.chunks(64 / size_of::<i32>()) {
+        ask::<TO_WRITE>(line.as_ptr().cast());
+    }
 }
 
 #[cfg(test)]

@@ -627,19 +627,16 @@ impl Projection {
         }
         let tokens = scales.len();
         let factors = &factors[..];
-        self.matrix()
-            .product(input, scheduler, out, &|rows, sums, out| {
-                let mut first = 0;
-                for (&(part_rows, _), factors) in self.parts().iter().zip(factors.chunks(tokens)) {
-                    let part = rows.start.max(first)..rows.end.min(first + part_rows);
-                    first += part_rows;
-                    if part.is_empty() {
-                        continue;
-                    }
-                    let here = (part.start - rows.start) * tokens..(part.end - rows.start) * tokens;
-                    float::finish(&sums[here.clone()], factors, &mut out[here]);
-                }
+        self.matrix().product(input, scheduler, out, &|row| {
+            let mut end = 0;
+            let parts = self.parts().iter().zip(factors.chunks(tokens));
+            let mut parts = parts.map(|(&(rows, _), factors)| {
+                end += rows;
+                (end - rows..end, factors)
             });
+            let part = parts.find(|(rows, _)| row < rows.end);
+            part.expect("parts make up all rows")
+        });
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) const SPEC: Spec = Spec {
         0 => 0,
         _ => token_tables::MIN_ROWS,
     },
+    scales: false,
     pack,
     prepare,
     rows,

@@ -63,6 +63,8 @@ pub struct Operands<'a> {
     pub quantized: &'a Quantized,
     /// What the kernel's own `prepare` made of the activations.
     pub tables: &'a Aligned,
+    /// Where a kernel that scales is to: the factor of each token.
+    pub(crate) factors: Option<&'a [f32]>,
 }
 
 /// Packs a matrix into the kernel's layout.
@@ -83,6 +85,9 @@ pub struct Spec {
     bits_per_weight: f64,
     tile: usize,
     rows_of_a_call: fn(usize) -> usize,
+    /// Whether `rows` scales the sums of several tokens by the factors of its operands, to the bits
+    /// of floats.
+    scales: bool,
     pack: Pack,
     prepare: unsafe fn(&Quantized, &mut Aligned),
     rows: unsafe fn(&Operands<'_>, Range<usize>, &mut [i32]),
@@ -111,6 +116,7 @@ impl Spec {
             bits_per_weight,
             tile,
             rows_of_a_call: |_| 0,
+            scales: false,
             pack,
             prepare,
             rows,
@@ -152,6 +158,11 @@ impl Spec {
     /// Ranges of rows begin at multiples of this.
     pub fn tile(&self) -> usize {
         self.tile
+    }
+
+    /// Whether products of several tokens come scaled where that is asked for.
+    pub(crate) fn scales(&self) -> bool {
+        self.scales
     }
 
     /// The fewest rows that are worth what the kernel makes anew in each call for so many tokens; 0

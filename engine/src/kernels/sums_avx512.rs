@@ -1,37 +1,42 @@
-//! Sums as vectors of sixteen rows, of up to 32 tokens, and how they become rows of tokens.
+//! Sums as vectors of sixteen rows, and how they become rows of tokens.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
+use super::Operands;
 use super::lanes_avx512::ROWS;
-
-/// Tokens that meet the weights at once.
-pub(super) const TOKENS: usize = 32;
 
 /// Tokens that are written at once.
 const HEIGHT: usize = 16;
 
-/// Sums of two tiles of rows: `[token][row]`.
+/// Sums of `T` tokens and `R` tiles of rows: `[token][tile][row]`.
 #[repr(align(64))]
-pub(super) struct Sums(pub [[i32; 2 * ROWS]; TOKENS]);
+pub(super) struct Sums<const T: usize, const R: usize>(pub [[[i32; ROWS]; R]; T]);
 
-impl Sums {
+impl<const T: usize, const R: usize> Sums<T, R> {
     pub fn zero() -> Self {
-        Self([[0; 2 * ROWS]; TOKENS])
+        Self([[[0; ROWS]; R]; T])
     }
 
-    /// Writes tile `half` for the tokens `some`, less the bias of the codes: a token's sums become
-    /// a row's. `out` has a row of all tokens for each row of the tile that the matrix has.
+    /// Writes tile `tile` for the tokens `some`, less the bias of the codes and scaled if the operands
+    /// have factors: a token's sums become a row's. `out` has a row of all tokens for each row of the
+    /// tile that the matrix has.
     ///
     /// Sums of codes may wrap; the difference is the true sum, which fits.
     ///
     /// # Safety
     /// The CPU must have AVX-512 F.
     #[inline(always)]
-    pub unsafe fn write(&self, half: usize, biases: &[i32], some: Range<usize>, out: &mut [i32]) {
+    pub unsafe fn write(
+        &self,
+        tile: usize,
+        op: &Operands<'_>,
+        some: Range<usize>,
+        out: &mut [i32],
+    ) {
         for height in 0..some.len().div_ceil(HEIGHT) {
             // SAFETY: as the caller vouches.
-            unsafe { self.write_tile([height, half], biases, some.clone(), out) };
+            unsafe { self.write_tile([height, tile], op, some.clone(), out) };
         }
     }
 
@@ -42,11 +47,12 @@ impl Sums {
     #[inline(always)]
     pub unsafe fn write_tile(
         &self,
-        [height, half]: [usize; 2],
-        biases: &[i32],
+        [height, tile]: [usize; 2],
+        op: &Operands<'_>,
         some: Range<usize>,
         out: &mut [i32],
     ) {
+        let biases = op.quantized.sums();
         let tokens = biases.len();
         let first = some.start + height * HEIGHT;
         let count = (some.end - first).min(HEIGHT);
@@ -57,13 +63,20 @@ impl Sums {
             let bias = _mm512_maskz_loadu_epi32(mask, biases[first..][..count].as_ptr());
             let mut block = [bias; HEIGHT];
             for (t, vector) in block.iter_mut().enumerate() {
-                let from = &self.0[height * HEIGHT + t][half * ROWS..][..ROWS];
+                let from = &self.0[height * HEIGHT + t][tile];
                 *vector = _mm512_load_si512(from.as_ptr().cast());
             }
             transpose(&mut block);
+            let factors = op
+                .factors
+                .map(|factors| _mm512_maskz_loadu_ps(mask, factors[first..][..count].as_ptr()));
             for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
                 let place = &mut out[first..][..count];
-                let exact = _mm512_sub_epi32(block[row], bias);
+                let mut exact = _mm512_sub_epi32(block[row], bias);
+                if let Some(factors) = factors {
+                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), factors);
+                    exact = _mm512_castps_si512(scaled);
+                }
                 _mm512_mask_storeu_epi32(place.as_mut_ptr(), mask, exact);
             }
         }

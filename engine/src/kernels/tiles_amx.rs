@@ -26,6 +26,7 @@ pub(super) const SPEC: Spec = Spec {
     bits_per_weight: 1.6,
     tile: ROWS,
     rows_of_a_call: |_| 0,
+    scales: true,
     pack: |trits| lanes::pack(trits, bytes),
     prepare,
     rows,
@@ -43,7 +44,7 @@ fn steps(cols: usize) -> usize {
     (lanes::lines::<FIELDS>(cols) * FIELDS * 4).div_ceil(WIDTH)
 }
 
-/// For tiles: `[group of 32 tokens][step][token][column of the step]`.
+/// For tiles: `[group of 32 tokens][step][token][column of the step]`, written from end to end.
 fn prepare(quantized: &Quantized, tables: &mut Aligned) {
     let tokens = quantized.tokens();
     if tokens == 1 {
@@ -52,13 +53,15 @@ fn prepare(quantized: &Quantized, tables: &mut Aligned) {
     let steps = steps(quantized.cols());
     tables.reserve(steps * tokens * WIDTH);
     let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<WIDTH>();
-    for t in 0..tokens {
-        let first = t / TOKENS * TOKENS;
-        let group = TOKENS.min(tokens - first);
-        let to = &mut table[first * steps + t - first..];
-        let (columns, _) = quantized.padded(t).as_chunks::<WIDTH>();
-        for (to, from) in to.iter_mut().step_by(group).zip(&columns[..steps]) {
-            *to = *from;
+    for (i, to) in table[..steps * tokens]
+        .chunks_mut(steps * TOKENS)
+        .enumerate()
+    {
+        let group = to.len() / steps;
+        for (step, to) in to.chunks_exact_mut(group).enumerate() {
+            for (t, to) in to.iter_mut().enumerate() {
+                *to = quantized.padded(i * TOKENS + t).as_chunks().0[step];
+            }
         }
     }
 }
@@ -90,6 +93,9 @@ mod x86 {
     const STEPS: usize = LINES * FIELDS * 4 / WIDTH;
     /// Tiles of rows that are multiplied at once.
     const PAIR: usize = 2;
+
+    /// Bytes ahead at which a line of weights moves on to the first-level cache.
+    const NEAR: usize = 512;
 
     /// Packed lines of a block of a tile of rows.
     type Block = [[u8; LINE]; LINES];
@@ -161,11 +167,18 @@ mod x86 {
         unsafe {
             let unpack = FiveTrits::new();
             configure(rows_of_tiles);
+            // The rows that are multiplied next.
+            let far = PAIR * weights.lines_of_a_tile * LINE;
             let mut packed = weights.block(range.start, 0, &mut room);
-            fill::<0>(unpack, packed, &mut codes);
-            fill::<1>(unpack, packed, &mut codes);
-            fill::<2>(unpack, packed, &mut codes);
+            fill::<0>(unpack, packed, far, &mut codes);
+            fill::<1>(unpack, packed, far, &mut codes);
+            fill::<2>(unpack, packed, far, &mut codes);
             for first in range.clone().step_by(PAIR * ROWS) {
+                // What these rows will write is asked for a little at each block.
+                let written = (first - range.start) * tokens;
+                let end = out.len().min(written + PAIR * ROWS * tokens);
+                let share = (end - written).div_ceil(blocks * some.len().div_ceil(group));
+                let mut unasked = (written..end).step_by(share);
                 for start in some.clone().step_by(group) {
                     asm!(
                         "tilezero tmm0",
@@ -183,7 +196,7 @@ mod x86 {
                                     let a = a.add($step * group);
                                     multiply([a, a.wrapping_add(second)], &codes.0[$step]);
                                 }
-                                fill::<$ahead>(unpack, packed, &mut codes);
+                                fill::<$ahead>(unpack, packed, far, &mut codes);
                             };
                         }
                         step!(0, 3);
@@ -194,6 +207,9 @@ mod x86 {
                             _ => (first + PAIR * ROWS, 0),
                         };
                         packed = weights.block(row, follows, &mut room);
+                        if let Some(at) = unasked.next() {
+                            prefetch::to_write(&out[at..end.min(at + share)]);
+                        }
                         step!(2, 0);
                         step!(3, 1);
                         step!(4, 2);
@@ -232,9 +248,14 @@ mod x86 {
     impl Finished {
         /// Writes a tile; whether more are left.
         #[inline(always)]
-        unsafe fn write_tile(&mut self, sums: &Sums, op: &Operands<'_>, out: &mut [i32]) -> bool {
+        unsafe fn write_tile(
+            &mut self,
+            sums: &Sums<TOKENS, PAIR>,
+            op: &Operands<'_>,
+            out: &mut [i32],
+        ) -> bool {
             let (half, height) = (self.tile % 2, self.tile / 2);
-            let (biases, tokens) = (op.quantized.sums(), op.quantized.tokens());
+            let tokens = op.quantized.tokens();
             let row = self.row + half * ROWS;
             if height * HEIGHT >= self.some.len() {
                 return false;
@@ -244,7 +265,7 @@ mod x86 {
             if row < rows {
                 let out = &mut out[row * tokens..rows.min(row + ROWS) * tokens];
                 // SAFETY: the caller vouches for the features.
-                unsafe { sums.write_tile([height, half], biases, self.some.clone(), out) };
+                unsafe { sums.write_tile([height, half], op, self.some.clone(), out) };
             }
             true
         }
@@ -305,10 +326,16 @@ mod x86 {
 
     /// Unpacks the lines of which step `S` is the last to take codes.
     #[inline(always)]
-    unsafe fn fill<const S: usize>(unpack: FiveTrits, packed: [&Block; PAIR], codes: &mut Codes) {
+    unsafe fn fill<const S: usize>(
+        unpack: FiveTrits,
+        packed: [&Block; PAIR],
+        far: usize,
+        codes: &mut Codes,
+    ) {
         for line in S * LINES / STEPS..(S + 1) * LINES / STEPS {
             for (tile, packed) in packed.into_iter().enumerate() {
-                prefetch::in_two_steps(packed[line].as_ptr());
+                prefetch::far_beyond(packed[line].as_ptr(), far);
+                prefetch::beyond(packed[line].as_ptr(), NEAR);
                 // SAFETY: the caller vouches for the features; a line and a quad of codes are as
                 // long as a register.
                 unsafe {
@@ -349,7 +376,7 @@ mod x86 {
 
     /// Takes the sums out of the tiles.
     #[inline(always)]
-    unsafe fn store(sums: &mut Sums) {
+    unsafe fn store(sums: &mut Sums<TOKENS, PAIR>) {
         let to = sums.0.as_mut_ptr();
         // SAFETY: the caller vouches for AMX; four tiles fill the sums.
         unsafe {

@@ -22,6 +22,7 @@ pub(super) const SPEC: Spec = Spec {
     bits_per_weight: 2.0,
     tile: TILE,
     rows_of_a_call: |_| 0,
+    scales: false,
     pack,
     prepare,
     rows,

@@ -40,6 +40,7 @@ pub(super) const SPEC: Spec = Spec {
     bits_per_weight: 16.0 / COLS as f64,
     tile: ROWS,
     rows_of_a_call: |_| 0,
+    scales: false,
     pack,
     prepare,
     rows,

@@ -17,6 +17,7 @@ pub(super) const SPEC: Spec = Spec {
     bits_per_weight: 2.0,
     tile: ROWS,
     rows_of_a_call: |_| 0,
+    scales: true,
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::prepare::<FIELDS>,
     rows,

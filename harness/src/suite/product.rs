@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use bitgauge_engine::Error;
 use bitgauge_engine::buffer::Buffer;
 use bitgauge_engine::input::Input;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::matrix::Matrix;
 use bitgauge_engine::threads::Scheduler;
 use bitgauge_engine::trits::Trits;
-use bitgauge_engine::{Error, float};
 
 use super::blueprint::Plan;
 use super::id::{Phase, Shape};
@@ -100,8 +100,7 @@ pub(super) fn judge(matrix: &Matrix, activations: &[i8], got: &Answer) -> Result
     let tokens = activations.len() / cols;
     let (trits, _) = operands(rows, cols, tokens);
 
-    // The product's own buffer of sums may hold those of an earlier case; this one holds what
-    // a kernel that writes nothing can't be right with.
+    // This buffer holds what a kernel that writes nothing can't be right with.
     let mut input = Input::default();
     input.set(activations, cols);
     input.prepare(matrix.kernel());
@@ -205,9 +204,7 @@ pub(super) fn multiply(
 ) {
     input.set(activations, matrix.cols());
     input.prepare(matrix.kernel());
-    matrix.product(input, scheduler, out, &|_, sums, out| {
-        float::finish(sums, factors, out);
-    });
+    matrix.product(input, scheduler, out, &|_| (0..matrix.rows(), factors));
 }
 
 impl Body for Product {
