@@ -26,6 +26,7 @@ pub mod ops;
 pub mod prefetch;
 pub mod sampler;
 pub mod session;
+mod streams;
 pub mod synthetic;
 #[cfg(feature = "text")]
 pub mod text;

@@ -1,9 +1,11 @@
 //! The head's input in integers, and what they leave of it.
 
+use super::dot::{Halves, halves};
 use super::plane::padded;
+use crate::buffer::Buffer;
 use crate::float::LANES;
 
-/// The largest integer, where the sum with codes allows it: two of them still multiply in int16.
+/// The largest integer, where the sum with codes allows it: both halves multiply in int8.
 const LARGEST: usize = (1 << 14) - 1;
 
 /// What rounding in f64, in the estimates kept as float32 and in the norms adds to a bound, in
@@ -14,7 +16,7 @@ const SLACK: f64 = 1.0 / (1 << 20) as f64;
 /// be off by, as [`super`] derives them.
 #[derive(Default)]
 pub(super) struct Input {
-    values: Vec<i16>,
+    values: Halves<Buffer<i8>>,
     step: f64,
     sum: i64,
     /// Norm of `x`.
@@ -34,14 +36,18 @@ impl Input {
         let max = x.iter().fold(0f32, |m, x| m.max(x.abs()));
         self.step = f64::from(max) / largest;
         let inverse = if max == 0.0 { 0.0 } else { self.step.recip() };
-        self.values.clear();
-        self.values.resize(padded(cols, 2), 0);
+        let Halves { high, low } = &mut self.values;
+        for half in [&mut *high, &mut *low] {
+            half.resize(padded(cols, 2));
+            half[cols..].fill(0);
+        }
         let (mut sum, mut size, mut rest) = (0, 0.0, 0.0);
-        for (value, &x) in self.values.iter_mut().zip(x) {
+        for ((high, low), &x) in high.iter_mut().zip(low.iter_mut()).zip(x) {
             let x = f64::from(x);
             let integer = (x * inverse).round_ties_even();
-            *value = integer as i16;
-            sum += i64::from(*value);
+            let value = integer as i16;
+            (*high, *low) = (halves(value).high, halves(value).low);
+            sum += i64::from(value);
             size += x * x;
             let left = x - integer * self.step;
             rest += left * left;
@@ -58,18 +64,22 @@ impl Input {
     }
 
     /// The integers, padded with zeros.
-    pub fn values(&self) -> &[i16] {
-        &self.values
+    pub fn values(&self) -> Halves<&[i8]> {
+        Halves {
+            high: &self.values.high,
+            low: &self.values.low,
+        }
     }
 
     /// What an integer stands for.
+    #[inline(always)]
     pub fn step(&self) -> f64 {
         self.step
     }
 
     /// The sum of the integers.
-    pub fn sum(&self) -> i64 {
-        self.sum
+    pub fn sum(&self) -> f64 {
+        self.sum as f64
     }
 
     /// Whether all is finite, and no sum with a row of this norm comes near the largest float32.
@@ -79,6 +89,7 @@ impl Input {
 
     /// How far the float32 product with a row of norm `norm` can be from its estimate, when the
     /// estimate leaves `rest` of the row.
+    #[inline(always)]
     pub fn radius(&self, norm: f32, rest: f32) -> f64 {
         f64::from(rest) * self.of_rest + f64::from(norm) * self.of_norm + self.least
     }

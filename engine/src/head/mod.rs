@@ -38,25 +38,38 @@ mod dot;
 mod input;
 mod parts;
 mod plane;
+mod search;
 #[cfg(test)]
 mod tests;
 
+use std::array;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use crate::buffer::Buffer;
 use crate::float_matrix::FloatMatrix;
 use crate::ops;
+use crate::prefetch;
+use crate::streams::{Block, STREAMS};
 use crate::threads::{Scheduler, Work};
 
+use dot::ABREAST;
 use input::Input;
 pub(crate) use parts::PARTS;
-use plane::{Plane, Rest, up};
+use plane::{Plane, Rest};
+pub use search::Search;
+use search::{Best, GROUP, Group, Likeliest, WIDTH};
 
 /// Bits a weight of each plane. Four, read for every row, exclude most rows; two more are enough for
 /// most of the others, and the last two keep rows that all look alike from being computed exactly.
 const BITS: [usize; 3] = [4, 2, 2];
 
-/// How many rows before its turn a row is asked for.
-const AHEAD: usize = 4;
+/// Bytes of its stream before its turn that a line is asked for, at least.
+const AHEAD: usize = 2048;
+
+/// How many rows before its turn one is asked for, of those that do not follow each other.
+const NEXT: usize = 2 * ABREAST;
 
 /// An output head in eight bits a weight, of which most are never read.
 #[derive(Clone)]
@@ -77,19 +90,6 @@ pub struct Effort {
     pub exact: usize,
     /// Bytes of weights that were read.
     pub bytes: usize,
-}
-
-/// Buffers of a search, kept between tokens.
-#[derive(Default)]
-pub struct Search {
-    input: Input,
-    /// Rows that may hold the largest logit, ascending.
-    rows: Vec<u32>,
-    /// Their logits, so far as the planes before could tell.
-    estimates: Vec<f32>,
-    /// Estimate and upper bound of each.
-    bounds: Vec<f32>,
-    logits: Vec<f32>,
 }
 
 impl QuantizedHead {
@@ -140,30 +140,34 @@ impl QuantizedHead {
         scheduler: &dyn Scheduler,
         search: &mut Search,
     ) -> Option<(usize, Effort)> {
-        let rows = self.norms.len();
-        search.input.set(x);
-        search.rows.clear();
-        search.rows.extend(0..rows as u32);
+        let all = self.norms.len();
         let row_bytes = head.bytes() / head.rows();
         let mut effort = Effort::default();
+        search.input.set(x);
         if search.input.stays_finite(self.largest) {
-            search.estimates.clear();
-            search.estimates.resize(rows, 0.0);
             let mut floor = f32::NEG_INFINITY;
-            for (plane, read) in self.planes.iter().zip(&mut effort.read) {
-                *read = search.rows.len();
-                effort.bytes += (plane.bytes() + size_of_val(&self.norms[..])) / rows * *read;
-                self.estimate(plane, scheduler, search);
+            for (i, (plane, read)) in self.planes.iter().zip(&mut effort.read).enumerate() {
+                *read = if i == 0 { all } else { search.rows.len() };
+                effort.bytes += (plane.bytes() + size_of_val(&self.norms[..])) / all * *read;
+                let likeliest = match i {
+                    0 => self.estimate_all(scheduler, search),
+                    _ => self.estimate(plane, scheduler, search),
+                };
                 let mut logit = [0.0];
-                let likeliest = search.likeliest();
                 head.dot_rows(likeliest..likeliest + 1, x, &mut logit);
                 effort.exact += 1;
                 floor = floor.max(logit[0]);
-                search.exclude_below(floor);
+                match i {
+                    0 => search.keep_of_all(floor),
+                    _ => search.keep(floor),
+                }
                 if search.rows.len() == 1 {
                     break;
                 }
             }
+        } else {
+            search.rows.clear();
+            search.rows.extend(0..all as u32);
         }
         effort.exact += search.rows.len();
         effort.bytes += row_bytes * effort.exact;
@@ -184,8 +188,60 @@ impl QuantizedHead {
         Some((rows[best] as usize, effort))
     }
 
-    /// Adds what `plane` knows to the estimates, with their upper bounds.
-    fn estimate(&self, plane: &Plane, scheduler: &dyn Scheduler, search: &mut Search) {
+    /// What the first plane says of all rows; the likeliest.
+    ///
+    /// Rows are read in streams. Until a group is complete, its sums lie where estimates will.
+    fn estimate_all(&self, scheduler: &dyn Scheduler, search: &mut Search) -> usize {
+        let Search { input, bounds, .. } = search;
+        let plane = &self.planes[0];
+        let ahead = AHEAD.next_multiple_of(plane.width());
+        let count = self.norms.len();
+        self.spread(plane, count, bounds, scheduler, |range, groups, best| {
+            let blocks = || Block::all(range.len(), plane.width());
+            if let Some(block) = blocks().next() {
+                block.begin(plane.codes(range.start).as_ptr(), ahead);
+            }
+            let mut done = 0;
+            for block in blocks() {
+                for i in 0..block.longest() {
+                    let places = block.abreast(i);
+                    // The last stream is a longest one.
+                    let Some(last) = places[STREAMS - 1] else {
+                        continue;
+                    };
+                    let places = places.map(|place| place.unwrap_or(last));
+                    let rows = places.map(|place| range.start + place.tile);
+                    let next = array::from_fn(|k| {
+                        let codes = plane.codes(rows[k]).as_ptr();
+                        codes.wrapping_add(places[k].beyond(0, ahead))
+                    });
+                    let sums = plane.sums(rows, input, next);
+                    for (place, sum) in places.into_iter().zip(sums) {
+                        let [waiting, _] = &mut groups[place.tile / GROUP];
+                        waiting[place.tile % GROUP] = f32::from_bits(sum as u32);
+                    }
+                }
+                let end = block.tiles().end;
+                let whole = match end == range.len() {
+                    true => end.div_ceil(GROUP),
+                    false => end / GROUP,
+                };
+                for (g, group) in (done..).zip(&mut groups[done..whole]) {
+                    let first = range.start + g * GROUP;
+                    let rows = array::from_fn(|i| (first + i).min(range.end - 1));
+                    let sums = group[0].map(|waiting| waiting.to_bits() as i32);
+                    *group = self.bounds(plane, input, &rows, &sums, &[0.0; GROUP]);
+                    let known = (range.end - first).min(GROUP);
+                    best.see(group, &rows[..known]);
+                    group[1][known..].fill(f32::NEG_INFINITY);
+                }
+                done = whole;
+            }
+        })
+    }
+
+    /// What `plane` adds to what is known of the rows that are left; the likeliest.
+    fn estimate(&self, plane: &Plane, scheduler: &dyn Scheduler, search: &mut Search) -> usize {
         let Search {
             input,
             rows,
@@ -193,53 +249,74 @@ impl QuantizedHead {
             bounds,
             ..
         } = search;
-        bounds.resize(2 * rows.len(), 0.0);
+        let row = |i: usize| rows[i.min(rows.len() - 1)] as usize;
+        self.spread(
+            plane,
+            rows.len(),
+            bounds,
+            scheduler,
+            |range, groups, best| {
+                for (first, group) in range.clone().step_by(GROUP).zip(groups) {
+                    for i in first + GROUP..first + 2 * GROUP {
+                        prefetch::ahead::<_, 0>(&plane.rows()[row(i)]);
+                        prefetch::ahead::<_, 0>(&self.norms[row(i)]);
+                    }
+                    let four = |i: usize| array::from_fn(|k| row(i + k));
+                    let mut sums = [0; GROUP];
+                    for (i, sums) in (first..)
+                        .step_by(ABREAST)
+                        .zip(sums.chunks_exact_mut(ABREAST))
+                    {
+                        let next = four(i + NEXT).map(|n| plane.codes(n).as_ptr());
+                        sums.copy_from_slice(&plane.sums(four(i), input, next));
+                    }
+                    let rows = array::from_fn(|i| row(first + i));
+                    let before =
+                        array::from_fn(|i| estimates[(first + i).min(estimates.len() - 1)]);
+                    *group = self.bounds(plane, input, &rows, &sums, &before);
+                    best.see(group, &rows[..(range.end - first).min(GROUP)]);
+                }
+            },
+        )
+    }
+
+    /// Lets threads write the bounds of `count` rows, in groups, and see which row is likeliest.
+    fn spread(
+        &self,
+        plane: &Plane,
+        count: usize,
+        bounds: &mut Buffer<f32>,
+        scheduler: &dyn Scheduler,
+        task: impl Fn(Range<usize>, &mut [Group], &mut Likeliest) + Sync,
+    ) -> usize {
+        bounds.resize(count.div_ceil(GROUP) * WIDTH);
         let work = Work {
             out: bounds,
-            width: 2,
+            width: WIDTH,
             grain: 1,
-            bytes: plane.bytes() / self.norms.len(),
+            bytes: GROUP * (plane.bytes() / self.norms.len()),
         };
-        scheduler.run(work, &|range, out| {
-            let rows = &rows[range.clone()];
-            let before = rows.iter().zip(&estimates[range]).enumerate();
-            for ((i, (&n, &before)), out) in before.zip(out.chunks_exact_mut(2)) {
-                if let Some(&ahead) = rows.get(i + AHEAD) {
-                    plane.prefetch(ahead as usize);
-                }
-                let n = n as usize;
-                let estimate = f64::from(before) + plane.dot(n, input);
-                let radius = input.radius(self.norms[n], plane.rest(n));
-                out[0] = estimate as f32;
-                out[1] = up(estimate + radius);
-            }
+        let best = Best::default();
+        scheduler.run(work, &|groups, out| {
+            let mut likeliest = Likeliest::default();
+            let rows = groups.start * GROUP..count.min(groups.end * GROUP);
+            task(rows, bytemuck::cast_slice_mut(out), &mut likeliest);
+            best.take(likeliest);
         });
-    }
-}
-
-impl Search {
-    /// The row with the largest estimate.
-    fn likeliest(&self) -> usize {
-        let mut best = (f32::NEG_INFINITY, 0);
-        for (bounds, &row) in self.bounds.chunks_exact(2).zip(&self.rows) {
-            if bounds[0] > best.0 {
-                best = (bounds[0], row);
-            }
-        }
-        best.1 as usize
+        best.row()
     }
 
-    /// Forgets the rows whose upper bounds lie below `floor`.
-    fn exclude_below(&mut self, floor: f32) {
-        let mut kept = 0;
-        for (i, bounds) in self.bounds.chunks_exact(2).enumerate() {
-            if bounds[1] >= floor {
-                self.rows[kept] = self.rows[i];
-                self.estimates[kept] = bounds[0];
-                kept += 1;
-            }
-        }
-        self.rows.truncate(kept);
-        self.estimates.truncate(kept);
+    /// The bounds of a group.
+    fn bounds(
+        &self,
+        plane: &Plane,
+        input: &Input,
+        rows: &[usize; GROUP],
+        sums: &[i32; GROUP],
+        before: &[f32; GROUP],
+    ) -> Group {
+        let known = rows.map(|n| plane.rows()[n]);
+        let norms = rows.map(|n| self.norms[n]);
+        search::bounds(sums, before, &known, &norms, plane.less(input), input)
     }
 }

@@ -3,14 +3,11 @@
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
-use super::dot::{LINE, STREAMED, dot};
+use super::dot::{ABREAST, LINE, dot};
 use super::input::Input;
 use crate::aligned::Aligned;
 use crate::float::versions;
-use crate::prefetch;
 
-/// Bits of a word.
-const WORD: usize = u16::BITS as usize;
 /// Where few values are as large as the largest, a shorter step than the one that reaches it leaves
 /// less: it is shortened by this factor for as long as that helps.
 const SHORTER: f64 = 0.85;
@@ -24,9 +21,9 @@ const EVERY: usize = 8;
 pub(super) struct Plane {
     /// Bits a code: 4 or 2.
     bits: usize,
-    /// Words of a row.
-    words: usize,
-    /// Row-major. Field `f` of word `i`, from bit `f * bits` on, is column `f * words + i`.
+    /// Bytes of a row.
+    width: usize,
+    /// Row-major. Field `f` of byte `i`, from bit `f * bits` on, is column `f * width + i`.
     codes: Aligned,
     rows: Vec<Row>,
 }
@@ -34,32 +31,41 @@ pub(super) struct Plane {
 /// What is known of a row's codes.
 #[derive(Clone, Copy, Default, Pod, Zeroable)]
 #[repr(C)]
-struct Row {
-    step: f32,
+pub(super) struct Row {
+    pub step: f32,
     /// At least the norm of what is left of the row.
-    rest: f32,
+    pub rest: f32,
+}
+
+impl Row {
+    /// What a sum of code times integer stands for, exact but for the rounding of f64: `less` is the
+    /// plane's offset times the sum of the input's integers.
+    #[inline(always)]
+    pub fn product(&self, sum: i32, less: f64, input: &Input) -> f64 {
+        f64::from(self.step) * input.step() * (f64::from(sum) - less)
+    }
 }
 
 /// Columns of a row of codes of `bits`, with its padding.
 pub(super) fn padded(cols: usize, bits: usize) -> usize {
-    cols.next_multiple_of(WORD / bits * LINE)
+    cols.next_multiple_of(8 / bits * LINE)
 }
 
 /// Where the codes of a row go.
 pub(super) struct Slot<'a> {
     bits: usize,
-    codes: &'a mut [u16],
+    codes: &'a mut [u8],
     row: &'a mut Row,
 }
 
 impl Plane {
     /// A plane whose rows are to be taken from the weights, all through [`Plane::slots`].
     pub fn new(bits: usize, rows: usize, cols: usize) -> Self {
-        let words = padded(cols, bits) * bits / WORD;
+        let width = padded(cols, bits) * bits / 8;
         Self {
             bits,
-            words,
-            codes: Aligned::zeroed(rows * words * size_of::<u16>()),
+            width,
+            codes: Aligned::zeroed(rows * width),
             rows: vec![Row::default(); rows],
         }
     }
@@ -92,7 +98,7 @@ impl Plane {
     pub fn slots(&mut self) -> impl IndexedParallelIterator<Item = Slot<'_>> {
         let bits = self.bits;
         let codes = self.codes.as_mut_slice();
-        let rows = codes.par_chunks_exact_mut(self.words).zip(&mut self.rows);
+        let rows = codes.par_chunks_exact_mut(self.width).zip(&mut self.rows);
         rows.map(move |(codes, row)| Slot { bits, codes, row })
     }
 
@@ -101,35 +107,38 @@ impl Plane {
         self.codes.len() + size_of_val(&self.rows[..])
     }
 
-    /// At least the norm of what it leaves of row `n`.
-    pub fn rest(&self, n: usize) -> f32 {
-        self.rows[n].rest
+    /// Bytes of a row of codes.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
-    fn codes(&self, n: usize) -> &[u16] {
-        &self.codes.as_slice()[n * self.words..][..self.words]
+    /// The codes of row `n`.
+    pub fn codes(&self, n: usize) -> &[u8] {
+        &self.codes.as_slice()[n * self.width..][..self.width]
     }
 
-    /// Asks for row `n` before it is needed, unless rows are read one after the other and ask for
-    /// what follows themselves.
-    pub fn prefetch(&self, n: usize) {
-        if WORD / self.bits != STREAMED {
-            for line in self.codes(n).as_chunks::<LINE>().0 {
-                prefetch::ahead::<_, 0>(line);
-            }
+    /// What is known of each row.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// What is to be taken from every sum: codes are as much too large as the middle one is.
+    pub fn less(&self, input: &Input) -> f64 {
+        f64::from((1 << self.bits) - 1) / 2.0 * input.sum()
+    }
+
+    /// The sums of code times integer of `input` of some rows; those at `next` are asked for meanwhile.
+    pub fn sums(
+        &self,
+        rows: [usize; ABREAST],
+        input: &Input,
+        next: [*const u8; ABREAST],
+    ) -> [i32; ABREAST] {
+        let codes = rows.map(|n| self.codes(n));
+        match self.bits {
+            4 => dot::<2>(codes, input.values(), next),
+            _ => dot::<4>(codes, input.values(), next),
         }
-    }
-
-    /// The product of what it holds of row `n` with the integers of `input`, exact but for the
-    /// rounding of f64.
-    pub fn dot(&self, n: usize, input: &Input) -> f64 {
-        let codes = self.codes(n);
-        let sum = match self.bits {
-            4 => dot::<4>(codes, input.values()),
-            _ => dot::<8>(codes, input.values()),
-        };
-        let halves = 2 * i64::from(sum) - ((1 << self.bits) - 1) * input.sum();
-        f64::from(self.rows[n].step) * input.step() * (halves as f64 / 2.0)
     }
 }
 
@@ -202,10 +211,10 @@ impl Slot<'_> {
 
     /// Writes the codes of `rest.values`, and what they leave to `rest.next`; the sum of its squares.
     fn encode(&mut self, step: f32, rest: &mut Rest) -> f64 {
-        let (reach, words) = (self.reach(), self.codes.len());
+        let (reach, width) = (self.reach(), self.codes.len());
         self.codes.fill(0);
         rest.next.resize(rest.values.len(), 0.0);
-        let columns = rest.values.chunks(words).zip(rest.next.chunks_mut(words));
+        let columns = rest.values.chunks(width).zip(rest.next.chunks_mut(width));
         columns
             .enumerate()
             .fold(0.0, |sum, (field, (values, next))| {
@@ -274,7 +283,7 @@ versions! {
         step: f64,
         reach: f64,
         shift: u32,
-        codes: &mut [u16],
+        codes: &mut [u8],
         next: &mut [f64]
     ) -> f64 = encode_body
 }
@@ -285,13 +294,13 @@ fn encode_body(
     step: f64,
     reach: f64,
     shift: u32,
-    codes: &mut [u16],
+    codes: &mut [u8],
     next: &mut [f64],
 ) -> f64 {
     let inverse = inverse(step);
-    let one = |v: f64, code: &mut u16, next: &mut f64| {
+    let one = |v: f64, code: &mut u8, next: &mut f64| {
         let below = below(v, inverse, reach);
-        *code |= (below.to_bits() as u16).wrapping_add(reach as u16) << shift;
+        *code |= (below.to_bits() as u8).wrapping_add(reach as u8) << shift;
         *next = left(v, below, step);
         *next * *next
     };

@@ -64,9 +64,12 @@ fn bounds_hold(head: &FloatMatrix, quantized: &QuantizedHead, x: &[f32], logits:
     for (n, &logit) in logits.iter().enumerate() {
         let mut estimate = 0f32;
         for plane in &quantized.planes {
-            let exact = f64::from(estimate) + plane.dot(n, &input);
+            let nothing = [std::ptr::null(); ABREAST];
+            let [sum, ..] = plane.sums([n; ABREAST], &input, nothing);
+            let row = plane.rows()[n];
+            let exact = f64::from(estimate) + row.product(sum, plane.less(&input), &input);
             estimate = exact as f32;
-            let radius = input.radius(quantized.norms[n], plane.rest(n));
+            let radius = input.radius(quantized.norms[n], row.rest);
             let off = (f64::from(logit) - exact).abs();
             assert!(
                 off <= radius,

@@ -7,7 +7,7 @@
 //! The codes are one too large, so the sum of the activations is subtracted at the end.
 //!
 //! A tile of 16 rows is contiguous, and so is the matrix. For one token it is read in streams, by
-//! turns ([`super::streams`]).
+//! turns ([`crate::streams`]).
 
 use super::layout::Place;
 use crate::aligned::Aligned;
@@ -151,12 +151,12 @@ mod x86 {
     use std::ops::Range;
 
     use crate::prefetch::{self, Distance};
+    use crate::streams::{Block, STREAMS, TURN};
 
-    use super::super::streams::{Block, STREAMS, TURN};
     use super::super::{Operands, several_avx512 as several};
     use super::*;
 
-    /// Lines of a turn of [`super::super::streams`].
+    /// Lines of a turn of [`crate::streams`].
     const TURN_LINES: usize = TURN / LINE;
 
     /// Lines after which sums of shifted codes are brought down, lest they overflow: a line adds

@@ -8,13 +8,13 @@ use std::array;
 use std::ops::Range;
 
 use super::layout::{self, Layout};
-use super::streams::{Block, STREAMS, TURN};
 use super::token_tables_avx2 as token_tables;
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::Isa;
 use crate::prefetch::{self, Distance};
+use crate::streams::{Block, STREAMS, TURN};
 use crate::trits::Trits;
 
 pub(super) const SPEC: Spec = Spec {
@@ -51,7 +51,7 @@ const STEP: usize = 4 * LANES;
 /// Steps that int16 sums survive: each adds four products of a code four times too large (at most
 /// 8) and an activation (at least -128), and 8 * 4 * 8 * -128 is just -32768.
 const FLUSH: usize = 8;
-/// Steps of a turn of [`super::streams`].
+/// Steps of a turn of [`crate::streams`].
 const TURN_STEPS: usize = TURN / size_of::<Step>();
 const _: () = assert!(TURN_STEPS > 0 && TURN_STEPS <= FLUSH);
 /// Tokens that share the unpacking of a row.

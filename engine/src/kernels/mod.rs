@@ -24,8 +24,6 @@ mod naive;
 #[cfg(target_arch = "x86_64")]
 mod several_avx512;
 #[cfg(target_arch = "x86_64")]
-mod streams;
-#[cfg(target_arch = "x86_64")]
 mod sums_avx512;
 mod tiles_amx;
 #[cfg(target_arch = "x86_64")]

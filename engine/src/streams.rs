@@ -11,17 +11,17 @@ use crate::aligned::LINE;
 use crate::prefetch;
 
 /// Streams of a block.
-pub(super) const STREAMS: usize = 4;
+pub(crate) const STREAMS: usize = 4;
 
 /// Bytes of a stream that are read in one turn: about as much as hardware runs ahead.
-pub(super) const TURN: usize = 512;
+pub(crate) const TURN: usize = 512;
 
-/// Bytes of a block at most: streams that lie much further apart are read slower. Short ones are
+/// Bytes of a block, about: streams that lie much further apart are read slower. Short ones are
 /// too, hence no piece of work that the pool gives a thread is cut further.
 const BLOCK: usize = 256 << 10;
 
 /// Tiles that lie next to each other, of which each stream reads an equal share.
-pub(super) struct Block {
+pub(crate) struct Block {
     tiles: Range<usize>,
     /// Bytes of a tile.
     tile: usize,
@@ -33,10 +33,13 @@ impl Block {
         Self { tiles, tile }
     }
 
-    /// `count` tiles of `tile` bytes, cut into blocks of about equal size.
+    /// `count` tiles of `tile` bytes, cut into blocks that are of one size but for the last: streams
+    /// are of one length, and where each goes on is known.
     pub fn all(count: usize, tile: usize) -> impl Iterator<Item = Self> {
-        let blocks = (count * tile).div_ceil(BLOCK);
-        (0..blocks).map(move |i| Self::new(share(0..count, i, blocks), tile))
+        let round = STREAMS * tile;
+        let size = ((BLOCK + round / 2) / round).max(1) * STREAMS;
+        let block = move |first| Self::new(first..count.min(first + size), tile);
+        (0..count).step_by(size).map(block)
     }
 
     /// All of its tiles.
@@ -81,7 +84,7 @@ impl Block {
 
 /// A tile of a stream.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub tile: usize,
     /// Bytes from its begin to the end of its stream.
     left: usize,
@@ -125,7 +128,9 @@ mod tests {
             for block in &blocks {
                 let lengths = (0..STREAMS).map(|k| block.stream(k).len());
                 assert_eq!(lengths.max().unwrap(), block.longest());
-                assert!(block.tiles().len() * tile <= BLOCK || count * tile > BLOCK);
+                let tiles = block.tiles();
+                assert!(tiles.len() * tile <= BLOCK + STREAMS * tile / 2 || tiles.len() <= STREAMS);
+                assert!(tiles.end == count || tiles.len() == STREAMS * block.stream(0).len());
             }
         }
     }
