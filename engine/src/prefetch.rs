@@ -41,11 +41,7 @@ pub(crate) fn ahead<T, const BYTES: usize>(here: &T) {
 #[inline(always)]
 pub(crate) fn all_beyond<T>(here: &T, bytes: usize) {
     for line in (0..size_of::<T>()).step_by(64) {
-        ask::<false>(
-            std::ptr::from_ref(here)
-                .cast::<u8>()
-                .wrapping_add(bytes + line),
-        );
+        far_beyond(std::ptr::from_ref(here).cast(), bytes + line);
     }
 }
 
