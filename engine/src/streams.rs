@@ -1,4 +1,5 @@
-//! In which order the product of one token reads its weights: in several streams, by turns.
+//! In which order one token reads its weights, of products and of the quantised head: in several
+//! streams, by turns.
 //!
 //! The prefetchers of hardware follow a stream through a page of memory, a few lines ahead of what
 //! is read. A kernel that reads one stream has computed with these lines before the next can come;
