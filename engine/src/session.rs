@@ -598,10 +598,20 @@ impl Pass<'_> {
 
     fn residual(&mut self) {
         let s = &mut *self.scratch;
-        let (rows, hidden) = (&s.rows, self.model.config().hidden_size);
-        each_token(self.scheduler, &mut s.x, hidden, &|t, x| {
-            float::add(x, &rows[t * hidden..][..hidden]);
-        });
+        let hidden = self.model.config().hidden_size;
+        if s.x.len() == hidden {
+            float::add(&mut s.x, &s.rows);
+        } else {
+            // Not in place: a scheduler may give a task memory that holds anything.
+            let (x, rows) = (&s.x, &s.rows);
+            s.normed.resize(x.len());
+            each_token(self.scheduler, &mut s.normed, hidden, &|t, sum| {
+                let token = t * hidden..(t + 1) * hidden;
+                sum.copy_from_slice(&x[token.clone()]);
+                float::add(sum, &rows[token]);
+            });
+            std::mem::swap(&mut s.x, &mut s.normed);
+        }
         self.observer.done(Part::Residual);
     }
 }
