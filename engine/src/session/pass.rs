@@ -1,0 +1,285 @@
+//! The path of a batch of tokens through a layer.
+
+use std::ops::Range;
+
+use super::{Observer, Part};
+use crate::attention::{self, Attend, Batch, LayerCache};
+use crate::buffer::Buffer;
+use crate::checkpoint::{Norm, WeightScale};
+use crate::float;
+use crate::float_matrix::FloatMatrix;
+use crate::input::Input;
+use crate::model::{Group, Layer, Model, Projection};
+use crate::ops;
+use crate::threads::{Scheduler, Work};
+use crate::{Error, Token};
+
+/// What is made on the way, kept between tokens.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Residual stream, `[T, H]`.
+    pub x: Buffer<f32>,
+    /// Normalised input of a product, `[T, H]` or `[T, I]`.
+    pub normed: Buffer<f32>,
+    /// Product as kernels write it, `[N, T]`.
+    product: Buffer<f32>,
+    /// Product by token, `[T, N]`.
+    rows: Buffer<f32>,
+    /// Rotated queries, `[T, A, d]`.
+    queries: Buffer<f32>,
+    /// Attention output, `[T, A, d]`.
+    attended: Buffer<f32>,
+    attention: attention::Scratch,
+    /// Squared ReLU times up, `[T, I]`.
+    activated: Buffer<f32>,
+    /// Cosines and sines, `[T, d/2]`.
+    pub angles: Vec<(f32, f32)>,
+    /// What turns integer sums into floats, `[part, T]`.
+    factors: Vec<f32>,
+    input: Input,
+}
+
+impl Scratch {
+    pub fn embed(&mut self, tokens: &[Token], embedding: &FloatMatrix, hidden: usize) {
+        self.x.resize(tokens.len() * hidden);
+        for (x, &token) in self.x.chunks_exact_mut(hidden).zip(tokens) {
+            embedding.read(token as usize, x);
+        }
+    }
+}
+
+/// One batch in one layer.
+pub(super) struct Pass<'a> {
+    pub model: &'a Model,
+    pub scheduler: &'a dyn Scheduler,
+    pub attend: &'a dyn Attend,
+    pub scratch: &'a mut Scratch,
+    pub observer: &'a mut dyn Observer,
+    pub layer: &'a Layer,
+    pub index: usize,
+}
+
+impl Pass<'_> {
+    /// `x += o(norm(attention(rope(qkv(norm(x))))))`
+    pub fn attention(&mut self, cache: &mut LayerCache, start: usize) -> Result<(), Error> {
+        let config = self.model.config();
+        let (hidden, d) = (config.hidden_size, config.head_dim);
+
+        self.norm(Norm::Input, hidden);
+        self.project(Group::Qkv)?;
+
+        let s = &mut *self.scratch;
+        let kv = config.num_key_value_heads * d;
+        let tokens = s.angles.len() / (d / 2);
+        s.queries.resize(tokens * hidden);
+        let (rows, width) = (&mut s.rows, hidden + 2 * kv);
+        let angles = |t: usize| &s.angles[t * d / 2..][..d / 2];
+        each_token(self.scheduler, &mut s.queries, hidden, &|t, query| {
+            query.copy_from_slice(&rows[t * width..][..hidden]);
+            for head in query.chunks_exact_mut(d) {
+                ops::rotate(head, angles(t));
+            }
+        });
+        for (t, row) in rows.chunks_exact_mut(width).enumerate() {
+            let (key, value) = row[hidden..].split_at_mut(kv);
+            for head in key.chunks_exact_mut(d) {
+                ops::rotate(head, angles(t));
+            }
+            cache.store(start + t, key, value);
+        }
+        self.observer.done(Part::Cache);
+
+        s.attended.resize(s.queries.len());
+        let batch = Batch {
+            cache,
+            queries: &s.queries,
+            heads: config.num_attention_heads,
+            start,
+        };
+        self.attend
+            .attend(batch, &mut s.attended, &mut s.attention, self.scheduler);
+        self.observer.done(Part::Attention);
+
+        self.norm(Norm::AttnSub, hidden);
+        self.project(Group::O)?;
+        self.residual();
+        Ok(())
+    }
+
+    /// `x += down(norm(relu2(gate(norm(x))) * up(norm(x))))`
+    pub fn feed_forward(&mut self) -> Result<(), Error> {
+        let config = self.model.config();
+        let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+
+        self.norm(Norm::PostAttention, hidden);
+        self.project(Group::GateUp)?;
+
+        let s = &mut *self.scratch;
+        s.activated.resize(s.rows.len() / 2);
+        let rows = &s.rows;
+        each_token(self.scheduler, &mut s.activated, ffn, &|t, activated| {
+            let (gate, up) = rows[2 * t * ffn..][..2 * ffn].split_at(ffn);
+            activated.copy_from_slice(gate);
+            float::relu2(activated, up);
+        });
+        self.observer.done(Part::Activation);
+
+        self.norm(Norm::FfnSub, ffn);
+        self.project(Group::Down)?;
+        self.residual();
+        Ok(())
+    }
+
+    /// Normalises each token of what `norm` reads into `scratch.normed`.
+    fn norm(&mut self, norm: Norm, width: usize) {
+        let s = &mut *self.scratch;
+        let (from, weight) = match norm {
+            Norm::Input => (&s.x, &self.layer.input_norm),
+            Norm::AttnSub => (&s.attended, &self.layer.attn_sub_norm),
+            Norm::PostAttention => (&s.x, &self.layer.post_attention_norm),
+            Norm::FfnSub => (&s.activated, &self.layer.ffn_sub_norm),
+        };
+        let eps = self.model.config().rms_norm_eps as f32;
+        s.normed.resize(from.len());
+        each_token(self.scheduler, &mut s.normed, width, &|t, y| {
+            ops::rms_norm(&from[t * width..][..width], weight, eps, y);
+        });
+        self.observer.done(Part::Norm);
+    }
+
+    /// Multiplies `scratch.normed` by the weights of `group`, into `scratch.rows`.
+    fn project(&mut self, group: Group) -> Result<(), Error> {
+        let projection = self.layer.projection(group);
+        let matrix = projection.matrix();
+        let s = &mut *self.scratch;
+        s.input
+            .quantize_on(&s.normed, matrix.cols(), self.scheduler)
+            .map_err(|source| {
+                let linear = group.linears()[0];
+                Error::NonFinite {
+                    layer: self.index,
+                    linear,
+                    source,
+                }
+            })?;
+        s.input.prepare(matrix.kernel());
+        self.observer.done(Part::Quantize);
+
+        let tokens = s.input.quantized().tokens();
+        s.product.resize(tokens * matrix.rows());
+        s.rows.resize(tokens * matrix.rows());
+        let out = if tokens == 1 {
+            &mut s.rows
+        } else {
+            &mut s.product
+        };
+        projection.multiply(&s.input, self.scheduler, &mut s.factors, out);
+        if tokens > 1 {
+            let work = Work {
+                out: &mut s.rows,
+                width: matrix.rows(),
+                grain: 1,
+                bytes: 2 * matrix.rows() * size_of::<f32>(),
+            };
+            let product = &s.product;
+            self.scheduler.run(work, &|range, out| {
+                transpose(product, tokens, range, out);
+            });
+        }
+        self.observer.done(Part::Product(group));
+        Ok(())
+    }
+
+    fn residual(&mut self) {
+        let s = &mut *self.scratch;
+        let hidden = self.model.config().hidden_size;
+        if s.x.len() == hidden {
+            float::add(&mut s.x, &s.rows);
+        } else {
+            // Not in place: a scheduler may give a task memory that holds anything.
+            let (x, rows) = (&s.x, &s.rows);
+            s.normed.resize(x.len());
+            each_token(self.scheduler, &mut s.normed, hidden, &|t, sum| {
+                let token = t * hidden..(t + 1) * hidden;
+                sum.copy_from_slice(&x[token.clone()]);
+                float::add(sum, &rows[token]);
+            });
+            std::mem::swap(&mut s.x, &mut s.normed);
+        }
+        self.observer.done(Part::Residual);
+    }
+}
+
+impl Projection {
+    /// `out[n * tokens + t] = sum / s_t * ws`, or `sum / (s_t * ws)` for a dividing scale.
+    ///
+    /// `factors` is scratch; `input` must be prepared for the matrix's kernel.
+    pub fn multiply(
+        &self,
+        input: &Input,
+        scheduler: &dyn Scheduler,
+        factors: &mut Vec<f32>,
+        out: &mut [f32],
+    ) {
+        let scales = input.quantized().scales();
+        factors.clear();
+        for &(_, weight_scale) in self.parts() {
+            factors.extend(scales.iter().map(|&s| match weight_scale {
+                WeightScale::Multiply(ws) => ws / s,
+                WeightScale::Divide(ws) => 1.0 / (s * ws),
+            }));
+        }
+        let tokens = scales.len();
+        let factors = &factors[..];
+        self.matrix().product(input, scheduler, out, &|row| {
+            let mut end = 0;
+            let parts = self.parts().iter().zip(factors.chunks(tokens));
+            let mut parts = parts.map(|(&(rows, _), factors)| {
+                end += rows;
+                (end - rows..end, factors)
+            });
+            let part = parts.find(|(rows, _)| row < rows.end);
+            part.expect("parts make up all rows")
+        });
+    }
+}
+
+/// Writes `width` numbers of each token, spread over the threads where there are several tokens.
+fn each_token(
+    scheduler: &dyn Scheduler,
+    out: &mut [f32],
+    width: usize,
+    token: &(dyn Fn(usize, &mut [f32]) + Sync),
+) {
+    if out.len() == width {
+        return token(0, out);
+    }
+    let work = Work {
+        out,
+        width,
+        grain: 1,
+        bytes: 2 * width * size_of::<f32>(),
+    };
+    scheduler.run(work, &|range, out| {
+        for (t, out) in range.zip(out.chunks_exact_mut(width)) {
+            token(t, out);
+        }
+    });
+}
+
+/// Tokens `range` of `from`, `[N, T]`, to `[t, N]`.
+///
+/// A few rows at a time: a token's numbers lie a power of two apart all too often, and one line of
+/// the cache for each of all tokens would not fit its sets.
+fn transpose(from: &[f32], tokens: usize, range: Range<usize>, out: &mut [f32]) {
+    const ROWS: usize = 16;
+    let rows = from.len() / tokens;
+    for (block, from) in from.chunks(ROWS * tokens).enumerate() {
+        for (t, out) in range.clone().zip(out.chunks_exact_mut(rows)) {
+            let out = out[block * ROWS..].iter_mut();
+            for (out, from) in out.zip(from.chunks_exact(tokens)) {
+                *out = from[t];
+            }
+        }
+    }
+}
