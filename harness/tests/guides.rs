@@ -221,6 +221,13 @@ fn the_kernel_of_the_guide_is_listed_and_exact() {
         }
     }
     assert_eq!((written, edits), (2, 2));
+    let mut earlier = BTreeMap::new();
+    if here.join("engine/src").is_dir() {
+        files_of(&here, "engine/src", &mut earlier);
+    }
+    for path in earlier.keys().filter(|path| !files.contains_key(*path)) {
+        fs::remove_file(here.join(path)).unwrap();
+    }
     for (path, bytes) in &files {
         put(&here.join(path), bytes);
     }

@@ -68,7 +68,8 @@ fn dot_portable<const F: usize>(codes: &[u8], values: &Halves<&[i8]>) -> i32 {
         };
         fields.map(field).sum()
     };
-    (sum(values.high) << LOW_BITS) + sum(values.low)
+    // The whole sum is an int32, if not what the upper halves say of it.
+    (sum(values.high) << LOW_BITS).wrapping_add(sum(values.low))
 }
 
 #[cfg(target_arch = "x86_64")]
