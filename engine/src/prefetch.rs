@@ -97,7 +97,7 @@ pub(crate) fn beyond(here: *const u8, bytes: usize) {
 const FAR: usize = 8192;
 
 /// Bytes ahead at which a line moves on to the first-level cache.
-const NEAR: usize = 512;
+pub(crate) const NEAR: usize = 512;
 
 /// Asks for the lines that a sequential reader at `line` will want, first into the second-level
 /// cache and then into the first.

@@ -94,9 +94,6 @@ mod x86 {
     /// Tiles of rows that are multiplied at once.
     const PAIR: usize = 2;
 
-    /// Bytes ahead at which a line of weights moves on to the first-level cache.
-    const NEAR: usize = 512;
-
     /// Packed lines of a block of a tile of rows.
     type Block = [[u8; LINE]; LINES];
 
@@ -335,7 +332,7 @@ mod x86 {
         for line in S * LINES / STEPS..(S + 1) * LINES / STEPS {
             for (tile, packed) in packed.into_iter().enumerate() {
                 prefetch::far_beyond(packed[line].as_ptr(), far);
-                prefetch::beyond(packed[line].as_ptr(), NEAR);
+                prefetch::beyond(packed[line].as_ptr(), prefetch::NEAR);
                 // SAFETY: the caller vouches for the features; a line and a quad of codes are as
                 // long as a register.
                 unsafe {
