@@ -67,8 +67,9 @@ pub struct Limits {
     pub targets: Vec<run::Target>,
 }
 
-/// Yardsticks run this long at a time at least: a thread that has just been woken reads slowly.
-pub const YARDSTICK_SLICE: Duration = Duration::from_millis(10);
+/// Yardsticks run this long at a time at least, about as long as a token: a thread that has just been
+/// woken reads slowly.
+pub const YARDSTICK_SLICE: Duration = Duration::from_millis(50);
 
 /// Measures everything.
 ///

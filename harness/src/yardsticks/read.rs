@@ -100,8 +100,10 @@ impl ReadBuffer {
         let chunk_lines = chunk / size_of::<Line>();
         let chunks = usize::try_from(bytes).ok()? / chunk;
         let line = |i: usize| Line(std::array::from_fn(|w| word((8 * i + w) as u64)));
+        let lines = lines((chunks > 0).then_some(chunks)? * chunk_lines, threads, line)?;
+        read_all(&lines, threads);
         Some(Self {
-            lines: lines((chunks > 0).then_some(chunks)? * chunk_lines, threads, line)?,
+            lines,
             chunk_lines,
             passes: 1,
             next_chunk: AtomicUsize::new(0),
@@ -125,6 +127,18 @@ impl ReadBuffer {
         let first = self.next_chunk.fetch_add(1, Ordering::Relaxed) % chunks * self.chunk_lines;
         (first, &self.lines[first..first + self.chunk_lines])
     }
+}
+
+/// Reads all lines once. The first read of what was only ever written to can take twice as long as
+/// every later one (where caches of several processors have to agree on it): a buffer of which most
+/// was never read would understate what memory gives to weights, which are read again and again.
+fn read_all(lines: &[Line], threads: usize) {
+    let share = lines.len().div_ceil(threads.max(1)).max(1);
+    std::thread::scope(|scope| {
+        for part in lines.chunks(share) {
+            scope.spawn(|| std::hint::black_box(portable_sum(part)));
+        }
+    });
 }
 
 fn size(available: Option<u64>, cache: Option<u64>) -> Result<u64, String> {
