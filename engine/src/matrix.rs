@@ -138,12 +138,12 @@ impl Matrix {
         self.rows_of(input, range, None, out);
     }
 
-    /// The sums, or the bits of floats where there are `factors`.
-    fn rows_of(
-        &self,
-        input: &Input,
+    /// The sums, or the bits of floats where there is a `scaling`.
+    fn rows_of<'a>(
+        &'a self,
+        input: &'a Input,
         range: Range<usize>,
-        factors: Option<&[f32]>,
+        scaling: Option<&'a Scaling<'a>>,
         out: &mut [i32],
     ) {
         let quantized = input.quantized();
@@ -172,7 +172,7 @@ impl Matrix {
             cols: self.cols,
             quantized,
             tables,
-            factors,
+            scaling,
         };
         self.kernel.rows(&operands, range, out);
     }
@@ -195,12 +195,12 @@ impl Matrix {
     ///
     /// Sums are formed where the floats will stand, so that memory that is in no cache yet is
     /// written to among the products, which hide what that takes.
-    pub fn product(
-        &self,
-        input: &Input,
+    pub fn product<'a>(
+        &'a self,
+        input: &'a Input,
         scheduler: &dyn Scheduler,
         out: &mut [f32],
-        scaling: &Scaling<'_>,
+        scaling: &'a Scaling<'a>,
     ) {
         let tokens = input.quantized().tokens();
         let spec = self.kernel.spec();
@@ -221,9 +221,11 @@ impl Matrix {
             let starts = range.clone().step_by(step);
             for (start, out) in starts.zip(out.chunks_mut(step * tokens)) {
                 let rows = start..(start + step).min(range.end);
-                if !scaled {
-                    self.sums(input, rows.clone(), out);
+                if scaled {
+                    self.rows_of(input, rows, Some(scaling), out);
+                    continue;
                 }
+                self.sums(input, rows.clone(), out);
                 let (mut out, mut start) = (out, rows.start);
                 while start < rows.end {
                     let (alike, factors) = scaling(start);
@@ -231,10 +233,7 @@ impl Matrix {
                     start = part.end;
                     let here;
                     (here, out) = out.split_at_mut(part.len() * tokens);
-                    match scaled {
-                        true => self.rows_of(input, part, Some(factors), here),
-                        false => float::finish(here, factors),
-                    }
+                    float::finish(here, factors);
                 }
             }
         });
@@ -259,34 +258,39 @@ mod tests {
     use crate::synthetic::split_mix;
     use crate::threads::Pool;
 
-    /// Parts that end within a tile and at its end, matrices whose last tile is not whole, and numbers of
-    /// tokens that fill groups, tiles and batches or just miss them.
+    /// Parts that end within a tile and at its end, matrices whose last tile is not whole, rows enough for
+    /// tables to be worth it and columns enough for their sums to be widened on the way, and numbers of tokens that fill groups, tiles and batches or just miss them.
     #[test]
     fn every_part_of_a_product_is_scaled_by_its_own_factors() {
-        const COLS: usize = 333;
         let pool = Pool::new(1).unwrap();
         let mut state = 3;
         let mut next = move || split_mix(&mut state);
-        for (rows, end) in [(37, 16), (96, 48), (131, 64), (115, 50)] {
-            let trits: Vec<i8> = (0..rows * COLS).map(|_| (next() % 3) as i8 - 1).collect();
+        for (rows, end, cols) in [
+            (37, 16, 333),
+            (96, 48, 333),
+            (131, 64, 333),
+            (115, 50, 333),
+            (520, 512, 700),
+        ] {
+            let trits: Vec<i8> = (0..rows * cols).map(|_| (next() % 3) as i8 - 1).collect();
             for tokens in (1..=33).chain([127, 128, 129, 161]) {
-                let q: Vec<i8> = (0..tokens * COLS).map(|_| next() as i8).collect();
+                let q: Vec<i8> = (0..tokens * cols).map(|_| next() as i8).collect();
                 let factors: Vec<f32> = (0..2 * tokens)
                     .map(|_| (next() % 1000) as f32 / 777.0 - 0.5)
                     .collect();
                 let want: Vec<f32> = (0..rows * tokens)
                     .map(|i| {
                         let (n, t) = (i / tokens, i % tokens);
-                        let products = trits[n * COLS..][..COLS].iter().zip(&q[t * COLS..]);
+                        let products = trits[n * cols..][..cols].iter().zip(&q[t * cols..]);
                         let sum: i32 = products.map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
                         sum as f32 * factors[if n < end { t } else { tokens + t }]
                     })
                     .collect();
-                let trits = Trits::new(rows, COLS, trits.clone()).unwrap();
+                let trits = Trits::new(rows, cols, trits.clone()).unwrap();
                 for kernel in crate::kernels::available() {
                     let matrix = Matrix::pack(kernel, &trits);
                     let mut input = Input::default();
-                    input.set(&q, COLS);
+                    input.set(&q, cols);
                     input.prepare(kernel);
                     let mut got = vec![f32::NAN; rows * tokens];
                     matrix.product(&input, &pool, &mut got, &|row| match row < end {

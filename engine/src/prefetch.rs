@@ -46,7 +46,13 @@ pub(crate) fn all_beyond<T>(here: &T, bytes: usize) {
 }
 
 /// Kernels whose products of one token follow [`set`].
-pub const KERNELS: [&str; 4] = ["maddubs-avx2", "vnni-avx512", "vbmi-avx512", "tiles-amx"];
+pub const KERNELS: [&str; 5] = [
+    "maddubs-avx2",
+    "vnni-avx512",
+    "tables-avx512",
+    "vbmi-avx512",
+    "tiles-amx",
+];
 
 /// How far ahead weights are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -166,6 +166,18 @@ fn batches_of_many_tokens_on_many_rows() {
     }
 }
 
+/// Rows of more than one block of those whose sums tables keep.
+#[test]
+fn many_tokens_on_more_rows_than_are_kept() {
+    let (rows, cols) = (4133, 167);
+    let mut random = Random(0x0b10_c5ee_d0f5_57a1);
+    let w = trits(rows, cols, |_, _| random.trit());
+    for kernel in kernels::available() {
+        let q: Vec<i8> = (0..32 * cols).map(|_| random.int8()).collect();
+        check(kernel, &w, &q, "many rows");
+    }
+}
+
 #[test]
 fn saturated_sums_of_many_tokens_do_not_overflow() {
     for kernel in kernels::available() {

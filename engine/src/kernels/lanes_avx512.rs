@@ -177,7 +177,7 @@ mod x86 {
         unsafe {
             let unpack = U::new();
             if op.quantized.tokens() > 1 {
-                return several::rows::<U, F>(unpack, op, range, out);
+                return several::rows::<U, F>(unpack, op, 0, range, out);
             }
             match prefetch::distance() {
                 Distance::Bytes(n) => one::<U, F, true>(unpack, n.get(), op, range, out),

@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::{Isa, Missing};
+use crate::matrix::Scaling;
 use crate::trits::Trits;
 
 use self::layout::Layout;
@@ -25,6 +26,7 @@ mod naive;
 mod several_avx512;
 #[cfg(target_arch = "x86_64")]
 mod sums_avx512;
+mod tables_avx512;
 mod tiles_amx;
 #[cfg(target_arch = "x86_64")]
 mod tmac_avx2;
@@ -32,6 +34,8 @@ mod tmac_avx512;
 mod tmac_scalar;
 #[cfg(target_arch = "x86_64")]
 mod token_tables_avx2;
+#[cfg(target_arch = "x86_64")]
+mod token_tables_avx512;
 mod vbmi_avx512;
 mod vnni_avx512;
 
@@ -45,6 +49,7 @@ pub static TABLE: &[Spec] = &[
     maddubs_avx2::SPEC,
     tmac_avx512::SPEC,
     vnni_avx512::SPEC,
+    tables_avx512::SPEC,
     vbmi_avx512::SPEC,
     tiles_amx::SPEC,
 ];
@@ -61,8 +66,17 @@ pub struct Operands<'a> {
     pub quantized: &'a Quantized,
     /// What the kernel's own `prepare` made of the activations.
     pub tables: &'a Aligned,
-    /// Where a kernel that scales is to: the factor of each token.
-    pub(crate) factors: Option<&'a [f32]>,
+    /// Where a kernel that scales is to: how.
+    pub(crate) scaling: Option<&'a Scaling<'a>>,
+}
+
+impl<'a> Operands<'a> {
+    /// The factors by which a tile is scaled that begins at `row`, one for each token; `None` where
+    /// sums stay as they are.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+    fn factors(&self, row: usize) -> Option<&'a [f32]> {
+        self.scaling.map(|scaling| scaling(row).1)
+    }
 }
 
 /// Packs a matrix into the kernel's layout.

@@ -33,7 +33,7 @@ const LINES: usize = 16;
 #[repr(align(64))]
 struct Codes<const F: usize>([[[u8; LINE]; TILES]; F]);
 
-/// The sums of a range of rows; see [`super::Rows`].
+/// The sums of a range of rows, of all tokens but the first `served`; see [`super::Rows`].
 ///
 /// # Safety
 /// The CPU must have AVX-512 F, BW and VNNI, and what `U` needs.
@@ -41,6 +41,7 @@ struct Codes<const F: usize>([[[u8; LINE]; TILES]; F]);
 pub(super) unsafe fn rows<U: Unpack<F>, const F: usize>(
     unpack: U,
     op: &Operands<'_>,
+    served: usize,
     range: Range<usize>,
     out: &mut [i32],
 ) {
@@ -55,7 +56,7 @@ pub(super) unsafe fn rows<U: Unpack<F>, const F: usize>(
         codes: [Codes([[[0; LINE]; TILES]; F]); LINES],
         sums: Sums::zero(),
     };
-    for first in (0..tokens).step_by(TOKENS) {
+    for first in (served..tokens).step_by(TOKENS) {
         batch.some = first..tokens.min(first + TOKENS);
         let parts = out.chunks_mut(TILES * ROWS * tokens);
         for (row, out) in range.clone().step_by(TILES * ROWS).zip(parts) {
@@ -68,7 +69,8 @@ pub(super) unsafe fn rows<U: Unpack<F>, const F: usize>(
                     _ => batch.multiply([first, first + 1, first + 2], out),
                 }
                 for (tile, out) in out.chunks_mut(ROWS * tokens).enumerate() {
-                    batch.sums.write(tile, op, batch.some.clone(), out);
+                    let factors = op.factors(row + tile * ROWS);
+                    batch.sums.write(tile, op, factors, batch.some.clone(), out);
                 }
             }
         }

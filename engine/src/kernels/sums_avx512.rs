@@ -18,8 +18,8 @@ impl<const T: usize, const R: usize> Sums<T, R> {
         Self([[[0; ROWS]; R]; T])
     }
 
-    /// Writes tile `tile` for the tokens `some`, less the bias of the codes and scaled if the operands
-    /// have factors: a token's sums become a row's. `out` has a row of all tokens for each row of the
+    /// Writes tile `tile` for the tokens `some`, less the bias of the codes and scaled if there are
+    /// factors of the tokens: a token's sums become a row's. `out` has a row of all tokens for each row of the
     /// tile that the matrix has.
     ///
     /// Sums of codes may wrap; the difference is the true sum, which fits.
@@ -31,12 +31,13 @@ impl<const T: usize, const R: usize> Sums<T, R> {
         &self,
         tile: usize,
         op: &Operands<'_>,
+        factors: Option<&[f32]>,
         some: Range<usize>,
         out: &mut [i32],
     ) {
         for height in 0..some.len().div_ceil(HEIGHT) {
             // SAFETY: as the caller vouches.
-            unsafe { self.write_tile([height, tile], op, some.clone(), out) };
+            unsafe { self.write_tile([height, tile], op, factors, some.clone(), out) };
         }
     }
 
@@ -49,6 +50,7 @@ impl<const T: usize, const R: usize> Sums<T, R> {
         &self,
         [height, tile]: [usize; 2],
         op: &Operands<'_>,
+        factors: Option<&[f32]>,
         some: Range<usize>,
         out: &mut [i32],
     ) {
@@ -67,8 +69,7 @@ impl<const T: usize, const R: usize> Sums<T, R> {
                 *vector = _mm512_load_si512(from.as_ptr().cast());
             }
             transpose(&mut block);
-            let factors = op
-                .factors
+            let factors = factors
                 .map(|factors| _mm512_maskz_loadu_ps(mask, factors[first..][..count].as_ptr()));
             for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
                 let place = &mut out[first..][..count];

@@ -220,7 +220,8 @@ mod x86 {
                     mem::swap(&mut sums, &mut free);
                     store(sums);
                     finished = Some(Finished {
-                        row: first - range.start,
+                        row: first,
+                        start: range.start,
                         some: start..start + group,
                         tile: 0,
                     });
@@ -235,8 +236,10 @@ mod x86 {
 
     /// Sums that are written out, a tile at a time, among the products of those that follow.
     struct Finished {
-        /// The first row, within the output.
+        /// The first row.
         row: usize,
+        /// The first row of the output.
+        start: usize,
         some: Range<usize>,
         /// Tiles written.
         tile: usize,
@@ -258,11 +261,12 @@ mod x86 {
                 return false;
             }
             self.tile += 1;
-            let rows = out.len() / tokens;
-            if row < rows {
-                let out = &mut out[row * tokens..rows.min(row + ROWS) * tokens];
+            let (place, rows) = (row - self.start, out.len() / tokens);
+            if place < rows {
+                let out = &mut out[place * tokens..rows.min(place + ROWS) * tokens];
+                let factors = op.factors(row);
                 // SAFETY: the caller vouches for the features.
-                unsafe { sums.write_tile([height, half], op, self.some.clone(), out) };
+                unsafe { sums.write_tile([height, half], op, factors, self.some.clone(), out) };
             }
             true
         }

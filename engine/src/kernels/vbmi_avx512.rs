@@ -56,9 +56,9 @@ pub(super) fn bytes([a, b, c, d, e]: [u32; FIELDS]) -> u32 {
 #[cfg(not(target_arch = "x86_64"))]
 use super::absent::rows;
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::FiveTrits;
-#[cfg(target_arch = "x86_64")]
 use x86::rows;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{DIGITS, FiveTrits};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -103,6 +103,19 @@ mod x86 {
         table
     }
 
+    /// By the upper six bits of a byte: the number of all its codes but the first, less what its two
+    /// low bits add.
+    const REST: [u8; 64] = {
+        let mut table = [0; 64];
+        let mut i = 0;
+        while i < 63 {
+            let (pair, seventh) = (i / 7, i % 7);
+            table[i as usize] = 4 * seventh + 27 * (pair / 3);
+            i += 1;
+        }
+        table
+    };
+
     /// One code each: all but the first, which `HIGH` has in its lowest bits.
     const PLAIN: [[u8; 64]; 4] = [only(HIGH, 6), only(LOW, 0), only(LOW, 2), only(LOW, 4)];
 
@@ -112,6 +125,7 @@ mod x86 {
         low: __m512i,
         masks: [__m512i; 4],
         plain: [__m512i; 4],
+        rest: __m512i,
     }
 
     impl FiveTrits {
@@ -131,6 +145,33 @@ mod x86 {
         }
     }
 
+    /// Which fields of a byte are the digits of its number ([`FiveTrits::numbers`]), lowest first.
+    pub(in super::super) const DIGITS: [usize; 4] = [2, 3, 4, 1];
+
+    impl FiveTrits {
+        /// A line as numbers of base three: of each byte, that whose [`DIGITS`] are its codes but the
+        /// first, and in each 32-bit word that whose digits are the first codes of its four bytes.
+        ///
+        /// # Safety
+        /// The CPU must have AVX-512 F, BW, VNNI and VBMI.
+        #[inline(always)]
+        pub(in super::super) unsafe fn numbers(self, line: __m512i) -> [__m512i; 2] {
+            /// Powers of three in the bytes of a word.
+            const POWERS: [u8; 4] = [1, 3, 9, 27];
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let index = _mm512_srli_epi16::<2>(line);
+                let low = _mm512_and_si512(line, self.masks[0]);
+                let of_bytes = _mm512_add_epi8(_mm512_permutexvar_epi8(index, self.rest), low);
+                let first = _mm512_permutexvar_epi8(index, self.high);
+                let first = _mm512_and_si512(first, self.masks[0]);
+                let powers = _mm512_set1_epi32(i32::from_le_bytes(POWERS));
+                let of_words = _mm512_dpbusd_epi32(_mm512_setzero_si512(), first, powers);
+                [of_bytes, of_words]
+            }
+        }
+    }
+
     impl Unpack<FIELDS> for FiveTrits {
         const SHIFTS: [u32; FIELDS] = [0, 6, 0, 2, 4];
 
@@ -141,6 +182,7 @@ mod x86 {
                 Self {
                     high: _mm512_loadu_si512(HIGH.as_ptr().cast()),
                     low: _mm512_loadu_si512(LOW.as_ptr().cast()),
+                    rest: _mm512_loadu_si512(REST.as_ptr().cast()),
                     plain: PLAIN.map(|table| _mm512_loadu_si512(table.as_ptr().cast())),
                     masks: [0x03, 0x0c, 0x30, 0xc0u8].map(|mask| _mm512_set1_epi8(mask as i8)),
                 }

@@ -217,6 +217,9 @@ fn chosen(entry: &Entry, fresh: bool) -> String {
             "decode's choice, {}, costs prefill more than it gains",
             entry.decode.choice
         ),
+        Goal::Both if entry.decode_does_not_mind() => {
+            "prefill's choice, with which decode is as fast".to_owned()
+        }
         Goal::Both | Goal::Decode => "decode's choice".to_owned(),
         Goal::Prefill => "prefill's choice".to_owned(),
     };

@@ -41,7 +41,8 @@ pub struct Size {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Goal {
-    /// Decoding's choice, unless it costs prefill a larger factor than decoding gains
+    /// Decoding's choice, unless it costs prefill a larger factor than decoding gains; prefill's, where
+    /// decoding is as fast with it
     Both,
     /// Decoding's choice, whatever prefill pays
     Decode,
@@ -83,8 +84,15 @@ impl Entry {
             Goal::Decode => &self.decode.choice,
             Goal::Prefill => &self.prefill.choice,
             Goal::Both if self.costs_more_than_it_gains() => &self.decode.detected,
+            Goal::Both if self.decode_does_not_mind() => &self.prefill.choice,
             Goal::Both => &self.decode.choice,
         }
+    }
+
+    /// Whether decoding stays with what detection selects, and is not surely slower with prefill's choice.
+    pub fn decode_does_not_mind(&self) -> bool {
+        let speedup = self.decode.speedup(&self.prefill.choice);
+        self.decode.choice == self.decode.detected && speedup.is_some_and(|s| s.high >= 1.0)
     }
 
     /// Whether decoding's choice slows prefill down by a larger factor than it speeds decoding up.
@@ -177,6 +185,8 @@ mod tests {
             (1.5, 0.8, "other", "other", "detected"),
             (1.5, 1.2, "other", "other", "other"),
             (0.9, 2.0, "detected", "detected", "other"),
+            (1.0, 2.0, "other", "detected", "other"),
+            (1.01, 1.01, "detected", "detected", "detected"),
         ] {
             assert_eq!(kernel(Goal::Both, decode, prefill), both, "{decode}");
             assert_eq!(kernel(Goal::Decode, decode, prefill), by_decode, "{decode}");
