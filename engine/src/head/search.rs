@@ -138,8 +138,9 @@ pub(super) struct Best(AtomicU64);
 impl Best {
     /// Takes what a thread saw into account.
     pub fn take(&self, seen: Likeliest) {
-        // As integers, floats are in order but for the sign, and negative ones the other way round.
-        let bits = (seen.estimate + 0.0).to_bits();
+        // As integers, floats are in order but for the sign, and negative ones the other way round. Both
+        // zeros become one.
+        let bits = seen.estimate.to_bits();
         let ordered = match seen.estimate < 0.0 {
             true => !bits,
             false => bits | 1 << 31,
