@@ -67,9 +67,8 @@ pub struct Limits {
     pub targets: Vec<run::Target>,
 }
 
-/// Yardsticks run this long at a time at least, about as long as a token: a thread that has just been
-/// woken reads slowly.
-pub const YARDSTICK_SLICE: Duration = Duration::from_millis(50);
+/// Yardsticks run this long at a time at least: a thread that has just been woken reads slowly.
+pub const YARDSTICK_SLICE: Duration = Duration::from_millis(20);
 
 /// Measures everything.
 ///
