@@ -191,6 +191,12 @@ impl Matrix {
         self.rows.div_ceil(pieces).next_multiple_of(tile)
     }
 
+    /// Tells `scheduler` that the product of one token follows.
+    pub fn announce(&self, scheduler: &dyn Scheduler) {
+        let grain = self.grain(1, scheduler.threads());
+        scheduler.announce(self.weights(), self.rows, grain);
+    }
+
     /// The product, scaled: `out[n * tokens + t] = sum as f32 * factor`.
     ///
     /// Sums are formed where the floats will stand, so that memory that is in no cache yet is

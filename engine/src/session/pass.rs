@@ -187,7 +187,21 @@ impl Pass<'_> {
             });
         }
         self.observer.done(Part::Product(group));
+        if tokens == 1
+            && let Some(next) = self.after(group)
+        {
+            next.matrix().announce(self.scheduler);
+        }
         Ok(())
+    }
+
+    /// What a token meets after the projection of `group`; `None` after the last.
+    fn after(&self, group: Group) -> Option<&Projection> {
+        let layers = self.model.layers();
+        match Group::ALL.get(group as usize + 1) {
+            Some(&next) => Some(self.layer.projection(next)),
+            None => Some(layers.get(self.index + 1)?.projection(Group::ALL[0])),
+        }
     }
 
     fn residual(&mut self) {
@@ -281,5 +295,81 @@ fn transpose(from: &[f32], tokens: usize, range: Range<usize>, out: &mut [f32]) 
                 *out = from[t];
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::model::Best;
+    use crate::session::Session;
+    use crate::synthetic;
+    use crate::threads::Task;
+
+    /// Announcements: address and length of the weights, items and grain.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<[usize; 4]>>);
+
+    impl Heard {
+        fn take(&self) -> Vec<[usize; 4]> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    impl Scheduler for Heard {
+        fn name(&self) -> &'static str {
+            "heard"
+        }
+
+        fn threads(&self) -> usize {
+            1
+        }
+
+        fn run(&self, work: Work<'_>, task: &Task<'_>) {
+            task(0..work.items(), work.out);
+        }
+
+        fn announce(&self, weights: &[u8], items: usize, grain: usize) {
+            let weights = weights.as_ptr_range();
+            let [first, end] = [weights.start, weights.end].map(|p| p as usize);
+            let mut heard = self.0.lock().unwrap();
+            heard.push([first, end - first, items, grain]);
+        }
+    }
+
+    /// How many announcements had been made when each product was done.
+    struct Count<'a>(&'a Heard, Vec<usize>);
+
+    impl Observer for Count<'_> {
+        fn done(&mut self, part: Part) {
+            if let Part::Product(_) = part {
+                self.1.push(self.0.0.lock().unwrap().len());
+            }
+        }
+    }
+
+    #[test]
+    fn each_product_of_a_token_is_announced_after_the_one_before() {
+        let source = synthetic::model(synthetic::shape("tiny").unwrap(), 1);
+        let model = Model::load(&source, &Best).unwrap();
+        let heard = Heard::default();
+        for layer in model.layers() {
+            for group in Group::ALL {
+                let matrix = layer.projection(group).matrix();
+                matrix.announce(&heard);
+                let [.., bytes, items, _] = *heard.0.lock().unwrap().last().unwrap();
+                assert_eq!((bytes, items), (matrix.bytes(), matrix.rows()));
+            }
+        }
+        let products = heard.take();
+        let mut session = Session::new(&model, &heard, 8).unwrap();
+        session.prefill(&[1, 2, 3]).unwrap();
+        assert_eq!(heard.take(), [[0; 4]; 0], "batches announce nothing");
+        let mut count = Count(&heard, Vec::new());
+        session.decode_observed(4, &mut count).unwrap();
+        assert!(count.1.into_iter().eq(0..products.len()));
+        assert_eq!(heard.take(), products[1..]);
     }
 }

@@ -25,6 +25,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::notice::{Asking, Notice};
 use super::rest::{Patience, Rest};
 use super::{Task, Work};
 
@@ -62,6 +63,7 @@ pub(super) struct Board {
     /// Units of the region under way that are not computed yet.
     undone: Alone<AtomicUsize>,
     caller: Rest,
+    notice: Alone<Notice>,
     /// Whether a region is under way.
     taken: AtomicBool,
     /// Number of the last region; whoever has `taken` counts.
@@ -96,10 +98,15 @@ struct Region<'a> {
     ranges: usize,
 }
 
+/// The units of one of the ranges that `units` are spread over.
+pub(super) fn range(units: usize, index: usize, ranges: usize) -> Range<usize> {
+    units * index / ranges..units * (index + 1) / ranges
+}
+
 impl Region<'_> {
     /// The units of one range.
     fn range(&self, index: usize) -> Range<usize> {
-        self.units * index / self.ranges..self.units * (index + 1) / self.ranges
+        range(self.units, index, self.ranges)
     }
 
     /// Computes units.
@@ -132,6 +139,7 @@ impl Board {
             ranges: (0..threads).map(|_| posted()).collect(),
             undone: Alone(AtomicUsize::new(0)),
             caller: Rest::default(),
+            notice: Alone(Notice::default()),
             taken: AtomicBool::new(false),
             region: AtomicU64::new(0),
             panic: Mutex::new(None),
@@ -189,13 +197,26 @@ impl Board {
         }
     }
 
+    /// Lets workers that wait ask for the weights of `units` of so many bytes each, that a region will
+    /// read.
+    pub fn announce(&self, weights: &[u8], units: usize, unit: usize) {
+        self.notice.0.post(weights, units, unit);
+    }
+
     /// What the worker of a range does until the board is closed.
     pub fn serve(&self, range: usize) {
         let Posted { word, worker, .. } = &self.ranges[range];
         let closed = || self.closed.load(Ordering::Acquire);
         let posted = || word.load(Ordering::Relaxed) & MOST_UNITS as u64 > 0;
+        let mut asking = Asking::new(range, self.ranges.len());
         loop {
-            worker.until(BETWEEN_REGIONS, || posted() || closed());
+            worker.until(BETWEEN_REGIONS, || {
+                let ready = posted() || closed();
+                if !ready {
+                    asking.go_on(&self.notice.0);
+                }
+                ready
+            });
             if closed() {
                 return;
             }

@@ -1,6 +1,7 @@
 //! How rows are spread over threads: one seam, and the pool that the engine uses.
 
 mod board;
+mod notice;
 mod pool;
 mod rest;
 
@@ -40,6 +41,11 @@ pub trait Scheduler: Send + Sync {
 
     /// Calls `task` on ranges that cover all items once; returns when all are written.
     fn run(&self, work: Work<'_>, task: &Task<'_>);
+
+    /// Told that work on `items` follows, in ranges that begin at multiples of `grain`, whose weights
+    /// lie one after another in `weights`: threads that wait may ask memory for them. The work need
+    /// not follow, nor the weights live on.
+    fn announce(&self, _weights: &[u8], _items: usize, _grain: usize) {}
 
     /// Runs `body` where calls of [`Scheduler::run`] are cheapest, such as with all threads awake.
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {

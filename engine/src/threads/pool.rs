@@ -47,6 +47,10 @@ const FEWEST: usize = 8;
 /// The largest piece, in smallest ones: what a thread that loses its core may have in hand.
 const LARGEST: usize = 8;
 
+/// Work of many pieces has larger ones, up to such a part of it: beginning one takes time, and this
+/// too is little to have in hand.
+const PART: usize = 128;
+
 impl Pool {
     /// A pool of `threads`, the caller's included.
     ///
@@ -75,14 +79,20 @@ impl Pool {
         })
     }
 
-    fn cut(&self, work: &Work<'_>) -> Cut {
-        let grains = work.items().div_ceil(work.grain);
-        let worth = self.min_piece.div_ceil((work.grain * work.bytes).max(1));
+    /// Where work of so many items, of so many bytes each, is spread, and how it is cut; `None` where
+    /// the caller does it.
+    fn spread(&self, items: usize, grain: usize, bytes: usize) -> Option<(&Board, Cut)> {
+        let crew = self.crew.as_ref()?;
+        let grains = items.div_ceil(grain);
+        let worth = self.min_piece.div_ceil((grain * bytes).max(1));
         let fewest = grains.div_ceil(self.threads * MOST_UNITS);
-        Cut {
-            unit: work.grain * worth.max(fewest).max(1),
-            largest: if self.min_piece > 0 { LARGEST } else { 1 },
-        }
+        let unit = grain * worth.max(fewest).max(1);
+        let largest = match self.min_piece {
+            0 => 1,
+            _ => LARGEST.max(items / unit / PART),
+        };
+        let spread = items > unit && items * bytes >= FEWEST * self.min_piece;
+        spread.then_some((&*crew.board, Cut { unit, largest }))
     }
 }
 
@@ -96,12 +106,17 @@ impl Scheduler for Pool {
     }
 
     fn run(&self, work: Work<'_>, task: &Task<'_>) {
-        let (items, cut) = (work.items(), self.cut(&work));
-        match &self.crew {
-            Some(crew) if items > cut.unit && items * work.bytes >= FEWEST * self.min_piece => {
-                crew.board.run(work, cut, task);
-            }
-            _ => task(0..items, work.out),
+        let items = work.items();
+        match self.spread(items, work.grain, work.bytes) {
+            Some((board, cut)) => board.run(work, cut, task),
+            None => task(0..items, work.out),
+        }
+    }
+
+    fn announce(&self, weights: &[u8], items: usize, grain: usize) {
+        let bytes = weights.len() / items.max(1);
+        if let Some((board, cut)) = self.spread(items, grain, bytes) {
+            board.announce(weights, items.div_ceil(cut.unit), cut.unit * bytes);
         }
     }
 }
@@ -188,6 +203,24 @@ mod tests {
         }
     }
 
+    /// The largest piece is of eight units, or of a 128th of the work where that is more.
+    #[test]
+    fn large_work_is_cut_into_larger_pieces() {
+        let pool = Pool::new(2).unwrap();
+        for (items, want) in [(512, 8), (1152, 9), (2560, 20)] {
+            let mut out = vec![0.0; items];
+            let largest = AtomicUsize::new(0);
+            let work = Work {
+                bytes: MIN_PIECE_BYTES,
+                ..work(&mut out, 1, 1)
+            };
+            pool.run(work, &|range, _| {
+                largest.fetch_max(range.len(), Ordering::Relaxed);
+            });
+            assert_eq!(largest.into_inner(), want, "{items} items");
+        }
+    }
+
     /// Regions in quick succession, each with data of its own, now and then after a pause in which
     /// workers fall asleep.
     #[test]
@@ -254,6 +287,37 @@ mod tests {
                 }
                 panic!("nobody came");
             });
+        }
+    }
+
+    /// Memory that is gone, less of it than items, none of it, and more than a thread asks for in the
+    /// time: each of the threads comes, and computes what it should.
+    #[test]
+    fn no_announcement_keeps_a_thread_or_changes_an_item() {
+        let pool = Pool::with_min_piece(2, 1).unwrap();
+        let large = vec![0; 64 << 20];
+        for round in 0..rounds(2000) {
+            let gone = vec![0_u8; 1 + round * 100];
+            pool.announce(&gone, gone.len().div_ceil(3), 2);
+            drop(gone);
+            match round % 4 {
+                0 => pool.announce(&[], 0, 1),
+                1 => pool.announce(&large[..7], 1000, 16),
+                2 => pool.announce(&large, 512, 1),
+                _ => {}
+            }
+            let came = AtomicUsize::new(0);
+            let mut out = vec![f32::NAN; 16];
+            pool.run(work(&mut out, 1, 8), &|range, out| {
+                came.fetch_add(1, Ordering::AcqRel);
+                while came.load(Ordering::Acquire) < 2 {
+                    thread::yield_now();
+                }
+                for (i, out) in range.zip(out) {
+                    *out = (round + i) as f32;
+                }
+            });
+            assert!((round..).zip(&out).all(|(want, &got)| got == want as f32));
         }
     }
 

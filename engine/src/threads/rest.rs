@@ -22,7 +22,7 @@ pub(super) struct Patience {
 
 impl Rest {
     /// Returns once `ready` says so.
-    pub fn until(&self, patience: Patience, ready: impl Fn() -> bool) {
+    pub fn until(&self, patience: Patience, mut ready: impl FnMut() -> bool) {
         loop {
             for _ in 0..patience.spins {
                 if ready() {

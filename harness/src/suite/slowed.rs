@@ -64,6 +64,10 @@ impl Scheduler for Slowed {
         });
     }
 
+    fn announce(&self, weights: &[u8], items: usize, grain: usize) {
+        self.pool.announce(weights, items, grain);
+    }
+
     fn enter(&self, body: &mut (dyn FnMut() + Send)) {
         self.pool.enter(body);
     }
