@@ -156,4 +156,20 @@ mod tests {
         }
         assert!(fits(&twice, true, &config, None).is_ok());
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn large_pages_are_off_for_just_as_long_as_small_ones_are_asked_for() {
+        use rustix::thread::transparent_huge_pages_are_disabled as off;
+        for (pages, want) in [
+            (Pages::Large, false),
+            (Pages::Small, true),
+            (Pages::Large, false),
+        ] {
+            match on(pages, &|| Ok(off().unwrap())) {
+                Ok(off) => assert_eq!(off, want, "{pages:?}"),
+                Err(refused) => assert!(want && refused.message.contains("small"), "{refused}"),
+            }
+        }
+    }
 }

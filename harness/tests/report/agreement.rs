@@ -82,6 +82,18 @@ fn perplexity_is_ticked_within_the_tolerance_only() {
     assert!(line_and_box(&run, WHAT).1.starts_with("- [ ]"));
 }
 
+/// The heights of the points of each line in a picture that has so many points.
+fn heights(svg: &str, points: usize) -> Vec<Vec<f64>> {
+    let lines = svg.split("<polyline").skip(1).map(|line| {
+        let places = line.split("points=\"").nth(1).unwrap();
+        let places = places.split('"').next().unwrap().split_whitespace();
+        places
+            .map(|place| place.split_once(',').unwrap().1.parse().unwrap())
+            .collect()
+    });
+    lines.filter(|line: &Vec<_>| line.len() == points).collect()
+}
+
 #[test]
 fn error_by_depth_is_a_table_a_chart_and_a_line() {
     let all = documents(&full_run()).unwrap();
@@ -93,6 +105,14 @@ fn error_by_depth_is_a_table_a_chart_and_a_line() {
     assert!(line.contains("layer 0 0.000130\u{a0}%") && line.contains("output head 0.0710"));
     let chart = text(&all, "charts/depth.svg");
     assert!(chart.contains("layer 1: median 0.00310 %, worst 0.146 %"));
+    let [median, worst] = &heights(&chart, 3)[..] else {
+        panic!("two lines of three points");
+    };
+    // The higher, the smaller: the worst token is above the median, and both rise with the depth.
+    for (median, worst) in median.iter().zip(worst) {
+        assert!(worst < median);
+    }
+    assert!(median.is_sorted_by(|a, b| a > b));
     assert_eq!(text(&all, "csv/depth.csv").lines().count(), 4);
 }
 
