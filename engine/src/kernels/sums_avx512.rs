@@ -19,8 +19,8 @@ impl<const T: usize, const R: usize> Sums<T, R> {
     }
 
     /// Writes tile `tile` for the tokens `some`, less the bias of the codes and scaled if there are
-    /// factors of the tokens: a token's sums become a row's. `out` has a row of all tokens for each row of the
-    /// tile that the matrix has.
+    /// factors of the tokens: a token's sums become a row's. `out` has a row of all tokens for each
+    /// row of the tile that the matrix has.
     ///
     /// Sums of codes may wrap; the difference is the true sum, which fits.
     ///

@@ -59,7 +59,9 @@ mod x86 {
             if tokens == 1 {
                 return lanes::rows::<FiveTrits, FIELDS>(op, range, out);
             }
-            token_tables::rows(op, served, range.clone(), out);
+            if served > 0 {
+                token_tables::rows(op, served, range.clone(), out);
+            }
             several::rows(FiveTrits::new(), op, served, range, out);
         }
     }

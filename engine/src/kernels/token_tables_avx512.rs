@@ -179,9 +179,11 @@ impl Block<'_> {
                     for (kept, places) in kept.chunks_mut(SPAN).zip(rows) {
                         if pass < ACROSS {
                             for tile in asked.by_ref().take(SPAN) {
-                                let line = tile.as_ptr().wrapping_add(PAIR * pass + ahead);
-                                for i in 0..PAIR {
-                                    prefetch::far_beyond(line.wrapping_add(i).cast(), 0);
+                                for line in PAIR * pass..PAIR * (pass + 1) {
+                                    prefetch::far_beyond(
+                                        tile.as_ptr().cast(),
+                                        (ahead + line) * LINE,
+                                    );
                                 }
                             }
                         }

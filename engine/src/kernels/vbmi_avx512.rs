@@ -119,6 +119,9 @@ mod x86 {
     /// One code each: all but the first, which `HIGH` has in its lowest bits.
     const PLAIN: [[u8; 64]; 4] = [only(HIGH, 6), only(LOW, 0), only(LOW, 2), only(LOW, 4)];
 
+    /// Which fields of a byte are the digits of its number ([`FiveTrits::numbers`]), lowest first.
+    pub(in super::super) const DIGITS: [usize; 4] = [2, 3, 4, 1];
+
     #[derive(Clone, Copy)]
     pub(in super::super) struct FiveTrits {
         high: __m512i,
@@ -143,12 +146,7 @@ mod x86 {
                 [index, high, place]
             }
         }
-    }
 
-    /// Which fields of a byte are the digits of its number ([`FiveTrits::numbers`]), lowest first.
-    pub(in super::super) const DIGITS: [usize; 4] = [2, 3, 4, 1];
-
-    impl FiveTrits {
         /// A line as numbers of base three: of each byte, that whose [`DIGITS`] are its codes but the
         /// first, and in each 32-bit word that whose digits are the first codes of its four bytes.
         ///

@@ -130,8 +130,8 @@ impl ReadBuffer {
 }
 
 /// Reads all lines once. The first read of what was only ever written to can take twice as long as
-/// every later one (where caches of several processors have to agree on it): a buffer of which most
-/// was never read would understate what memory gives to weights, which are read again and again.
+/// every later one, on some hosts: a buffer of which most was never read would understate what memory
+/// gives to weights, which are read again and again.
 fn read_all(lines: &[Line], threads: usize) {
     let share = lines.len().div_ceil(threads.max(1)).max(1);
     std::thread::scope(|scope| {
