@@ -31,6 +31,7 @@ pub mod synthetic;
 #[cfg(feature = "text")]
 pub mod text;
 pub mod threads;
+pub mod tiled;
 pub mod trits;
 
 pub use error::Error;

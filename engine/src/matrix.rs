@@ -4,23 +4,45 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::aligned::{self, Aligned};
+use crate::checkpoint::WeightScale;
 use crate::float;
 use crate::input::Input;
 use crate::kernels::{Kernel, Operands};
 use crate::threads::{Scheduler, Work};
+use crate::tiled::{self, Tiled};
 use crate::trits::Trits;
 
 /// Sums that are formed before they are scaled: rows enough a call for kernels that make tables for
 /// all of them (4096 at 32 tokens), few enough for the second-level cache.
-const BLOCK: usize = 128 << 10;
+const BLOCK: usize = 256 << 10;
 
 /// A piece that a thread takes has about so many times the rows that are worth a call: what is made
 /// anew then costs little, and others can still take over from a thread that has lost its core.
 const PIECE: usize = 4;
 
-/// How a row is scaled: the rows that are scaled like it, itself among them, and the factor of each
-/// token.
-pub type Scaling<'a> = dyn Fn(usize) -> (Range<usize>, &'a [f32]) + Sync + 'a;
+/// What turns the sums of a product into floats.
+#[derive(Clone, Copy)]
+pub struct Scaling<'a> {
+    /// Rows that have factors in common: how many, one part after the other.
+    pub parts: &'a [(usize, WeightScale)],
+    /// `[part][token]`
+    pub factors: &'a [f32],
+}
+
+impl<'a> Scaling<'a> {
+    /// The rows that are scaled like `row`, itself among them, and the factor of each token.
+    pub(crate) fn of(self, row: usize) -> (Range<usize>, &'a [f32]) {
+        let tokens = self.factors.len() / self.parts.len();
+        let mut end = 0;
+        for (part, &(rows, _)) in self.parts.iter().enumerate() {
+            end += rows;
+            if row < end {
+                return (end - rows..end, &self.factors[part * tokens..][..tokens]);
+            }
+        }
+        panic!("row {row} of {end}");
+    }
+}
 
 /// Places of so many bytes each, one after the other from a line on, and the bytes of all.
 pub(crate) fn side_by_side<const M: usize>(bytes: [usize; M]) -> ([Range<usize>; M], usize) {
@@ -139,11 +161,11 @@ impl Matrix {
     }
 
     /// The sums, or the bits of floats where there is a `scaling`.
-    fn rows_of<'a>(
-        &'a self,
-        input: &'a Input,
+    fn rows_of(
+        &self,
+        input: &Input,
         range: Range<usize>,
-        scaling: Option<&'a Scaling<'a>>,
+        scaling: Option<Scaling<'_>>,
         out: &mut [i32],
     ) {
         let quantized = input.quantized();
@@ -182,7 +204,7 @@ impl Matrix {
     /// share itself is not, when the kernel can do without.
     fn grain(&self, tokens: usize, threads: usize) -> usize {
         let spec = self.kernel.spec();
-        let (tile, worth) = (spec.tile(), spec.rows_of_a_call(tokens));
+        let (tile, worth) = (self.tile(tokens), spec.rows_of_a_call(tokens));
         let share = self.rows / threads;
         if threads == 1 || worth == 0 || share < worth {
             return tile;
@@ -197,64 +219,87 @@ impl Matrix {
         scheduler.announce(self.weights(), self.rows, grain);
     }
 
-    /// The product, scaled: `out[n * tokens + t] = sum as f32 * factor`.
+    /// The product, scaled: `sum as f32 * factor`.
+    ///
+    /// # Panics
+    /// As [`Matrix::sums`].
+    pub fn product(
+        &self,
+        input: &Input,
+        scheduler: &dyn Scheduler,
+        product: &mut Tiled,
+        scaling: Scaling<'_>,
+    ) {
+        let tokens = input.quantized().tokens();
+        let work = Work {
+            out: product.resize(tokens, self.rows),
+            width: tokens,
+            grain: self.grain(tokens, scheduler.threads()),
+            bytes: self.bytes() / self.rows,
+        };
+        scheduler.run(work, &|range, out| self.scaled(input, range, out, scaling));
+    }
+
+    /// The product, scaled, of a range of rows.
     ///
     /// Sums are formed where the floats will stand, so that memory that is in no cache yet is
     /// written to among the products, which hide what that takes.
-    pub fn product<'a>(
-        &'a self,
-        input: &'a Input,
-        scheduler: &dyn Scheduler,
-        out: &mut [f32],
-        scaling: &'a Scaling<'a>,
-    ) {
+    fn scaled(&self, input: &Input, range: Range<usize>, out: &mut [f32], scaling: Scaling<'_>) {
         let tokens = input.quantized().tokens();
-        let spec = self.kernel.spec();
-        let scaled = tokens > 1 && spec.scales() && self.parts_are_tiles(scaling);
-        let step = match scaled {
-            true => self.rows.next_multiple_of(spec.tile()),
-            false => (BLOCK / tokens / spec.tile()).max(1) * spec.tile(),
+        let sums: &mut [i32] = bytemuck::cast_slice_mut(out);
+        if tokens > 1 && self.kernel.spec().scales() && self.parts_are_tiles(scaling) {
+            return self.rows_of(input, range, Some(scaling), sums);
+        }
+        let tile = self.tile(tokens);
+        let step = (BLOCK / tokens / tile).max(1) * tile;
+        // For many rows' sums of some dozen columns and more.
+        let mut room = match tokens {
+            1 => Vec::new(),
+            _ => vec![0.0; tiled::TILE * tokens],
         };
-        let bytes = self.bytes() / self.rows;
-        let work = Work {
-            out,
-            width: tokens,
-            grain: self.grain(tokens, scheduler.threads()),
-            bytes,
-        };
-        scheduler.run(work, &|range, out| {
-            let out = bytemuck::cast_slice_mut(out);
-            let starts = range.clone().step_by(step);
-            for (start, out) in starts.zip(out.chunks_mut(step * tokens)) {
-                let rows = start..(start + step).min(range.end);
-                if scaled {
-                    self.rows_of(input, rows, Some(scaling), out);
-                    continue;
-                }
-                self.sums(input, rows.clone(), out);
-                let (mut out, mut start) = (out, rows.start);
-                while start < rows.end {
-                    let (alike, factors) = scaling(start);
-                    let part = start..alike.end.min(rows.end);
-                    start = part.end;
-                    let here;
-                    (here, out) = out.split_at_mut(part.len() * tokens);
-                    float::finish(here, factors);
+        let starts = range.clone().step_by(step);
+        for (start, sums) in starts.zip(sums.chunks_mut(step * tokens)) {
+            let rows = start..(start + step).min(range.end);
+            self.sums(input, rows.clone(), sums);
+            let (mut rest, mut start) = (&mut *sums, rows.start);
+            while start < rows.end {
+                let (alike, factors) = scaling.of(start);
+                let part = start..alike.end.min(rows.end);
+                start = part.end;
+                let here;
+                (here, rest) = rest.split_at_mut(part.len() * tokens);
+                float::finish(here, factors);
+            }
+            if tokens > 1 {
+                let floats: &mut [f32] = bytemuck::cast_slice_mut(sums);
+                for tile in floats.chunks_mut(tiled::TILE * tokens) {
+                    tiled::turn(tile, tokens, &mut room[..tile.len()]);
                 }
             }
-        });
+        }
+    }
+
+    /// Ranges of rows begin at multiples of this: the kernel's tile, and for several tokens that of the
+    /// product too.
+    fn tile(&self, tokens: usize) -> usize {
+        let tile = self.kernel.spec().tile();
+        match tokens {
+            1 => tile,
+            _ => (tile..)
+                .step_by(tile)
+                .find(|n| n.is_multiple_of(tiled::TILE))
+                .unwrap_or(tile),
+        }
     }
 
     /// Whether every tile is scaled by one set of factors.
-    fn parts_are_tiles(&self, scaling: &Scaling<'_>) -> bool {
-        let mut start = 0;
-        while start < self.rows {
-            if !start.is_multiple_of(self.kernel.spec().tile()) {
-                return false;
-            }
-            start = scaling(start).0.end;
-        }
-        true
+    fn parts_are_tiles(&self, scaling: Scaling<'_>) -> bool {
+        let mut start = 0usize;
+        scaling.parts.iter().all(|&(rows, _)| {
+            let whole = start.is_multiple_of(self.kernel.spec().tile());
+            start += rows;
+            whole
+        })
     }
 }
 
@@ -286,7 +331,7 @@ mod tests {
                     .collect();
                 let want: Vec<f32> = (0..rows * tokens)
                     .map(|i| {
-                        let (n, t) = (i / tokens, i % tokens);
+                        let (n, t) = (i % rows, i / rows);
                         let products = trits[n * cols..][..cols].iter().zip(&q[t * cols..]);
                         let sum: i32 = products.map(|(&w, &q)| i32::from(w) * i32::from(q)).sum();
                         sum as f32 * factors[if n < end { t } else { tokens + t }]
@@ -298,11 +343,15 @@ mod tests {
                     let mut input = Input::default();
                     input.set(&q, cols);
                     input.prepare(kernel);
+                    let mut product = Tiled::default();
+                    product.resize(tokens, rows).fill(f32::NAN);
+                    let scaling = Scaling {
+                        parts: &[end, rows - end].map(|rows| (rows, WeightScale::Multiply(1.0))),
+                        factors: &factors,
+                    };
+                    matrix.product(&input, &pool, &mut product, scaling);
                     let mut got = vec![f32::NAN; rows * tokens];
-                    matrix.product(&input, &pool, &mut got, &|row| match row < end {
-                        true => (0..end, &factors[..tokens]),
-                        false => (end..rows, &factors[tokens..]),
-                    });
+                    product.gather(0..tokens, 0..rows, rows, &mut got);
                     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                     assert!(
                         bits(&got) == bits(&want),
@@ -327,8 +376,11 @@ mod tests {
                         let grain = matrix.grain(tokens, threads);
                         let seen = format!("{} {rows} {tokens} {threads}: {grain}", spec.name());
                         assert!(grain.is_multiple_of(tile), "{seen}");
+                        let least = matrix.tile(tokens);
+                        let both = [tile, if tokens == 1 { 1 } else { tiled::TILE }];
+                        assert!(both.iter().all(|n| least.is_multiple_of(*n)), "{seen}");
                         if worth == 0 || threads == 1 || rows / threads < worth {
-                            assert_eq!(grain, tile, "{seen}");
+                            assert_eq!(grain, least, "{seen}");
                         } else {
                             assert!(grain >= worth, "{seen}");
                             assert!(rows.div_ceil(grain) >= threads, "{seen}");

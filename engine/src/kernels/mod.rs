@@ -67,7 +67,7 @@ pub struct Operands<'a> {
     /// What the kernel's own `prepare` made of the activations.
     pub tables: &'a Aligned,
     /// Where a kernel that scales is to: how.
-    pub(crate) scaling: Option<&'a Scaling<'a>>,
+    pub(crate) scaling: Option<Scaling<'a>>,
 }
 
 impl<'a> Operands<'a> {
@@ -75,7 +75,7 @@ impl<'a> Operands<'a> {
     /// sums stay as they are.
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
     fn factors(&self, row: usize) -> Option<&'a [f32]> {
-        self.scaling.map(|scaling| scaling(row).1)
+        self.scaling.map(|scaling| scaling.of(row).1)
     }
 }
 

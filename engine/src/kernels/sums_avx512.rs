@@ -18,9 +18,9 @@ impl<const T: usize, const R: usize> Sums<T, R> {
         Self([[[0; ROWS]; R]; T])
     }
 
-    /// Writes tile `tile` for the tokens `some`, less the bias of the codes and scaled if there are
-    /// factors of the tokens: a token's sums become a row's. `out` has a row of all tokens for each
-    /// row of the tile that the matrix has.
+    /// Writes tile `tile` for the tokens `some`, less the bias of the codes. `out` has those rows of the
+    /// tile that the matrix has, of all tokens: where there are factors, scaled, `[token][row]`, else
+    /// `[row][token]`.
     ///
     /// Sums of codes may wrap; the difference is the true sum, which fits.
     ///
@@ -58,26 +58,38 @@ impl<const T: usize, const R: usize> Sums<T, R> {
         let tokens = biases.len();
         let first = some.start + height * HEIGHT;
         let count = (some.end - first).min(HEIGHT);
+        let sums = &self.0[height * HEIGHT..][..count];
+        if let Some(factors) = factors {
+            let width = out.len() / tokens;
+            let mask = u16::MAX >> (ROWS - width);
+            let tokens = biases[first..][..count]
+                .iter()
+                .zip(&factors[first..][..count]);
+            let out = out[first * width..].chunks_exact_mut(width);
+            for ((sums, (&bias, &factor)), out) in sums.iter().zip(tokens).zip(out) {
+                // SAFETY: the caller vouches for the features; the mask is as wide as `out`.
+                unsafe {
+                    let sums = _mm512_load_si512(sums[tile].as_ptr().cast());
+                    let exact = _mm512_sub_epi32(sums, _mm512_set1_epi32(bias));
+                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), _mm512_set1_ps(factor));
+                    _mm512_mask_storeu_ps(out.as_mut_ptr().cast(), mask, scaled);
+                }
+            }
+            return;
+        }
         let mask = (u16::MAX) >> (HEIGHT - count);
         // SAFETY: the caller vouches for the features; lanes that the mask leaves out are
         // not touched, and `place` is as long as the others.
         unsafe {
             let bias = _mm512_maskz_loadu_epi32(mask, biases[first..][..count].as_ptr());
             let mut block = [bias; HEIGHT];
-            for (t, vector) in block.iter_mut().enumerate() {
-                let from = &self.0[height * HEIGHT + t][tile];
-                *vector = _mm512_load_si512(from.as_ptr().cast());
+            for (vector, from) in block.iter_mut().zip(sums) {
+                *vector = _mm512_load_si512(from[tile].as_ptr().cast());
             }
             transpose(&mut block);
-            let factors = factors
-                .map(|factors| _mm512_maskz_loadu_ps(mask, factors[first..][..count].as_ptr()));
             for (row, out) in out.chunks_exact_mut(tokens).enumerate() {
                 let place = &mut out[first..][..count];
-                let mut exact = _mm512_sub_epi32(block[row], bias);
-                if let Some(factors) = factors {
-                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(exact), factors);
-                    exact = _mm512_castps_si512(scaled);
-                }
+                let exact = _mm512_sub_epi32(block[row], bias);
                 _mm512_mask_storeu_epi32(place.as_mut_ptr(), mask, exact);
             }
         }

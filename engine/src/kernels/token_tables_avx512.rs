@@ -21,6 +21,7 @@ use std::ops::Range;
 
 use super::Operands;
 use super::lanes_avx512::{self as lanes, LINE, ROWS, Unpack};
+use super::sums_avx512::transpose;
 use super::vbmi_avx512::{DIGITS, FIELDS, FiveTrits};
 use crate::aligned::Aligned;
 use crate::prefetch;
@@ -276,7 +277,7 @@ impl Block<'_> {
     }
 
     /// Adds the rows' sums to what stands in `out`, unless it is `new`. The `last` time what was added up
-    /// is scaled if the operands say how.
+    /// is scaled if the operands say how. What is to be scaled stands by token, else by row.
     #[inline(always)]
     unsafe fn widen(
         &self,
@@ -289,31 +290,46 @@ impl Block<'_> {
         let tokens = op.quantized.tokens();
         let tiles = out.chunks_mut(ROWS * tokens);
         for (tile, (kept, out)) in kept.iter().zip(tiles).enumerate() {
-            let factors = op.factors(self.row + tile * ROWS).filter(|_| last);
-            let factors = factors.map(|all| all[self.first..][..TOKENS].as_chunks::<16>().0);
-            for (kept, row) in kept.iter().zip(ORDER) {
-                let first = row * tokens + self.first;
-                let Some(out) = out.get_mut(first..first + TOKENS) else {
-                    continue; // Beyond the last row.
-                };
-                let (halves, _) = out.as_chunks_mut::<16>();
-                // SAFETY: the caller vouches for the features; sums are as long as a register, and
-                // aligned like one, and so long are sixteen numbers of `out` and of `factors`.
-                unsafe {
+            let rows = out.len() / tokens;
+            // SAFETY: the caller vouches for the features; sums are as long as a register, and aligned
+            // like one, and the mask is as wide as the places.
+            unsafe {
+                let mut halves = [[_mm512_setzero_si512(); ROWS]; 2];
+                for (kept, row) in kept.iter().zip(ORDER) {
                     let sums = _mm512_load_si512(kept.as_ptr().cast());
-                    let even = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(sums));
-                    let odd = _mm512_srai_epi32::<16>(sums);
-                    for (i, (mut sums, out)) in [even, odd].into_iter().zip(halves).enumerate() {
+                    halves[0][row] = _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(sums));
+                    halves[1][row] = _mm512_srai_epi32::<16>(sums);
+                }
+                let factors = op.factors(self.row + tile * ROWS);
+                let (mask, stride) = match factors {
+                    Some(_) => {
+                        for block in &mut halves {
+                            transpose(block);
+                        }
+                        (u16::MAX >> (ROWS - rows), rows)
+                    }
+                    None => (u16::MAX, tokens),
+                };
+                for (half, block) in halves.into_iter().enumerate() {
+                    let first = self.first + half * ROWS;
+                    for (i, mut sums) in block.into_iter().enumerate() {
+                        let place = match factors {
+                            Some(_) => (first + i) * stride..(first + i) * stride + rows,
+                            None => i * stride + first..i * stride + first + ROWS,
+                        };
+                        let Some(place) = out.get_mut(place) else {
+                            break; // Beyond the last row.
+                        };
                         if !new {
-                            let before = _mm512_loadu_si512(out.as_ptr().cast());
+                            let before = _mm512_maskz_loadu_epi32(mask, place.as_ptr());
                             sums = _mm512_add_epi32(sums, before);
                         }
-                        if let Some(factors) = factors {
-                            let factors = _mm512_loadu_ps(factors[i].as_ptr());
-                            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), factors);
+                        if let Some(factors) = factors.filter(|_| last) {
+                            let factor = _mm512_set1_ps(factors[first + i]);
+                            let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), factor);
                             sums = _mm512_castps_si512(scaled);
                         }
-                        _mm512_storeu_si512(out.as_mut_ptr().cast(), sums);
+                        _mm512_mask_storeu_epi32(place.as_mut_ptr(), mask, sums);
                     }
                 }
             }

@@ -1,7 +1,5 @@
 //! The path of a batch of tokens through a layer.
 
-use std::ops::Range;
-
 use super::{Observer, Part};
 use crate::attention::{self, Attend, Batch, LayerCache};
 use crate::buffer::Buffer;
@@ -9,10 +7,16 @@ use crate::checkpoint::{Norm, WeightScale};
 use crate::float;
 use crate::float_matrix::FloatMatrix;
 use crate::input::Input;
+use crate::matrix::Scaling;
 use crate::model::{Group, Layer, Model, Projection};
 use crate::ops;
-use crate::threads::{Scheduler, Work};
+use crate::threads::{Scheduler, Task, Work};
+use crate::tiled::Tiled;
 use crate::{Error, Token};
+
+/// Numbers of a product that are brought together at once: of so many tokens, so many rows.
+const ROOM_TOKENS: usize = 32;
+const ROOM_ROWS: usize = 64;
 
 /// What is made on the way, kept between tokens.
 #[derive(Default)]
@@ -21,12 +25,11 @@ pub(super) struct Scratch {
     pub x: Buffer<f32>,
     /// Normalised input of a product, `[T, H]` or `[T, I]`.
     pub normed: Buffer<f32>,
-    /// Product as kernels write it, `[N, T]`.
-    product: Buffer<f32>,
-    /// Product by token, `[T, N]`.
-    rows: Buffer<f32>,
+    product: Tiled,
     /// Rotated queries, `[T, A, d]`.
     queries: Buffer<f32>,
+    /// Keys and values, `[T, 2, G, d]`.
+    keys_values: Buffer<f32>,
     /// Attention output, `[T, A, d]`.
     attended: Buffer<f32>,
     attention: attention::Scratch,
@@ -72,16 +75,21 @@ impl Pass<'_> {
         let kv = config.num_key_value_heads * d;
         let tokens = s.angles.len() / (d / 2);
         s.queries.resize(tokens * hidden);
-        let (rows, width) = (&mut s.rows, hidden + 2 * kv);
+        let product = &s.product;
         let angles = |t: usize| &s.angles[t * d / 2..][..d / 2];
-        each_token(self.scheduler, &mut s.queries, hidden, &|t, query| {
-            query.copy_from_slice(&rows[t * width..][..hidden]);
-            for head in query.chunks_exact_mut(d) {
-                ops::rotate(head, angles(t));
+        some_tokens(self.scheduler, &mut s.queries, hidden, &|range, queries| {
+            product.gather(range.clone(), 0..hidden, hidden, queries);
+            for (t, query) in range.zip(queries.chunks_exact_mut(hidden)) {
+                for head in query.chunks_exact_mut(d) {
+                    ops::rotate(head, angles(t));
+                }
             }
         });
-        for (t, row) in rows.chunks_exact_mut(width).enumerate() {
-            let (key, value) = row[hidden..].split_at_mut(kv);
+        s.keys_values.resize(tokens * 2 * kv);
+        let key_value = hidden..hidden + 2 * kv;
+        product.gather(0..tokens, key_value, 2 * kv, &mut s.keys_values);
+        for (t, row) in s.keys_values.chunks_exact_mut(2 * kv).enumerate() {
+            let (key, value) = row.split_at_mut(kv);
             for head in key.chunks_exact_mut(d) {
                 ops::rotate(head, angles(t));
             }
@@ -115,13 +123,34 @@ impl Pass<'_> {
         self.project(Group::GateUp)?;
 
         let s = &mut *self.scratch;
-        s.activated.resize(s.rows.len() / 2);
-        let rows = &s.rows;
-        each_token(self.scheduler, &mut s.activated, ffn, &|t, activated| {
-            let (gate, up) = rows[2 * t * ffn..][..2 * ffn].split_at(ffn);
-            activated.copy_from_slice(gate);
-            float::relu2(activated, up);
-        });
+        let product = &s.product;
+        s.activated.resize(s.normed.len() / hidden * ffn);
+        some_tokens(
+            self.scheduler,
+            &mut s.activated,
+            ffn,
+            &|range, activated| {
+                if let Some(numbers) = product.in_order() {
+                    let (gate, up) = numbers.split_at(ffn);
+                    activated.copy_from_slice(gate);
+                    return float::relu2(activated, up);
+                }
+                let mut room = [[0.0; ROOM_ROWS]; ROOM_TOKENS];
+                let parts = activated.chunks_mut(ROOM_TOKENS * ffn);
+                for (t, activated) in range.clone().step_by(ROOM_TOKENS).zip(parts) {
+                    let some = t..range.end.min(t + ROOM_TOKENS);
+                    for row in (0..ffn).step_by(ROOM_ROWS) {
+                        let end = ffn.min(row + ROOM_ROWS);
+                        product.gather(some.clone(), row..end, ffn, &mut activated[row..]);
+                        let up = room.as_flattened_mut();
+                        product.gather(some.clone(), ffn + row..ffn + end, ROOM_ROWS, up);
+                        for (gate, up) in activated.chunks_exact_mut(ffn).zip(&room) {
+                            float::relu2(&mut gate[row..end], &up[..end - row]);
+                        }
+                    }
+                }
+            },
+        );
         self.observer.done(Part::Activation);
 
         self.norm(Norm::FfnSub, ffn);
@@ -166,26 +195,7 @@ impl Pass<'_> {
         self.observer.done(Part::Quantize);
 
         let tokens = s.input.quantized().tokens();
-        s.product.resize(tokens * matrix.rows());
-        s.rows.resize(tokens * matrix.rows());
-        let out = if tokens == 1 {
-            &mut s.rows
-        } else {
-            &mut s.product
-        };
-        projection.multiply(&s.input, self.scheduler, &mut s.factors, out);
-        if tokens > 1 {
-            let work = Work {
-                out: &mut s.rows,
-                width: matrix.rows(),
-                grain: 1,
-                bytes: 2 * matrix.rows() * size_of::<f32>(),
-            };
-            let product = &s.product;
-            self.scheduler.run(work, &|range, out| {
-                transpose(product, tokens, range, out);
-            });
-        }
+        projection.multiply(&s.input, self.scheduler, &mut s.factors, &mut s.product);
         self.observer.done(Part::Product(group));
         if tokens == 1
             && let Some(next) = self.after(group)
@@ -208,15 +218,17 @@ impl Pass<'_> {
         let s = &mut *self.scratch;
         let hidden = self.model.config().hidden_size;
         if s.x.len() == hidden {
-            float::add(&mut s.x, &s.rows);
+            float::add(
+                &mut s.x,
+                s.product.in_order().expect("the product of one token"),
+            );
         } else {
             // Not in place: a scheduler may give a task memory that holds anything.
-            let (x, rows) = (&s.x, &s.rows);
+            let (x, product) = (&s.x, &s.product);
             s.normed.resize(x.len());
-            each_token(self.scheduler, &mut s.normed, hidden, &|t, sum| {
-                let token = t * hidden..(t + 1) * hidden;
-                sum.copy_from_slice(&x[token.clone()]);
-                float::add(sum, &rows[token]);
+            some_tokens(self.scheduler, &mut s.normed, hidden, &|range, sums| {
+                product.gather(range.clone(), 0..hidden, hidden, sums);
+                float::add(sums, &x[range.start * hidden..range.end * hidden]);
             });
             std::mem::swap(&mut s.x, &mut s.normed);
         }
@@ -225,7 +237,7 @@ impl Pass<'_> {
 }
 
 impl Projection {
-    /// `out[n * tokens + t] = sum / s_t * ws`, or `sum / (s_t * ws)` for a dividing scale.
+    /// `sum / s_t * ws`, or `sum / (s_t * ws)` for a dividing scale.
     ///
     /// `factors` is scratch; `input` must be prepared for the matrix's kernel.
     pub fn multiply(
@@ -233,7 +245,7 @@ impl Projection {
         input: &Input,
         scheduler: &dyn Scheduler,
         factors: &mut Vec<f32>,
-        out: &mut [f32],
+        product: &mut Tiled,
     ) {
         let scales = input.quantized().scales();
         factors.clear();
@@ -243,18 +255,9 @@ impl Projection {
                 WeightScale::Divide(ws) => 1.0 / (s * ws),
             }));
         }
-        let tokens = scales.len();
-        let factors = &factors[..];
-        self.matrix().product(input, scheduler, out, &|row| {
-            let mut end = 0;
-            let parts = self.parts().iter().zip(factors.chunks(tokens));
-            let mut parts = parts.map(|(&(rows, _), factors)| {
-                end += rows;
-                (end - rows..end, factors)
-            });
-            let part = parts.find(|(rows, _)| row < rows.end);
-            part.expect("parts make up all rows")
-        });
+        let (parts, factors) = (self.parts(), &factors[..]);
+        let scaling = Scaling { parts, factors };
+        self.matrix().product(input, scheduler, product, scaling);
     }
 }
 
@@ -265,8 +268,17 @@ fn each_token(
     width: usize,
     token: &(dyn Fn(usize, &mut [f32]) + Sync),
 ) {
+    some_tokens(scheduler, out, width, &|range, out| {
+        for (t, out) in range.zip(out.chunks_exact_mut(width)) {
+            token(t, out);
+        }
+    });
+}
+
+/// As [`each_token`], of ranges of tokens.
+fn some_tokens(scheduler: &dyn Scheduler, out: &mut [f32], width: usize, task: &Task<'_>) {
     if out.len() == width {
-        return token(0, out);
+        return task(0..1, out);
     }
     let work = Work {
         out,
@@ -274,28 +286,7 @@ fn each_token(
         grain: 1,
         bytes: 2 * width * size_of::<f32>(),
     };
-    scheduler.run(work, &|range, out| {
-        for (t, out) in range.zip(out.chunks_exact_mut(width)) {
-            token(t, out);
-        }
-    });
-}
-
-/// Tokens `range` of `from`, `[N, T]`, to `[t, N]`.
-///
-/// A few rows at a time: a token's numbers lie a power of two apart all too often, and one line of
-/// the cache for each of all tokens would not fit its sets.
-fn transpose(from: &[f32], tokens: usize, range: Range<usize>, out: &mut [f32]) {
-    const ROWS: usize = 16;
-    let rows = from.len() / tokens;
-    for (block, from) in from.chunks(ROWS * tokens).enumerate() {
-        for (t, out) in range.clone().zip(out.chunks_exact_mut(rows)) {
-            let out = out[block * ROWS..].iter_mut();
-            for (out, from) in out.zip(from.chunks_exact(tokens)) {
-                *out = from[t];
-            }
-        }
-    }
+    scheduler.run(work, task);
 }
 
 #[cfg(test)]
@@ -306,7 +297,6 @@ mod tests {
     use crate::model::Best;
     use crate::session::Session;
     use crate::synthetic;
-    use crate::threads::Task;
 
     /// Announcements: address and length of the weights, items and grain.
     #[derive(Default)]

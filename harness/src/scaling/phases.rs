@@ -7,6 +7,7 @@ use bitgauge_engine::input::Input;
 use bitgauge_engine::model::{Group, Model, Projection, Source};
 use bitgauge_engine::session::{BATCH, Session};
 use bitgauge_engine::threads::Scheduler;
+use bitgauge_engine::tiled::Tiled;
 use bitgauge_engine::{Error, Token};
 use serde::Serialize;
 
@@ -169,7 +170,7 @@ impl Products {
         let mut got = Vec::new();
         for _ in model.layers() {
             case.iterate(1);
-            got.extend_from_slice(&case.out);
+            got.extend_from_slice(case.out.in_order().expect("one token"));
         }
         let (got, want) = (Answer::from_f32(&got), Answer::Floats(self.want.clone()));
         let case: Box<dyn Timed + 'm> = Box::new(case);
@@ -194,7 +195,7 @@ struct Product<'m> {
     scheduler: &'m dyn Scheduler,
     input: Input,
     factors: Vec<f32>,
-    out: Vec<f32>,
+    out: Tiled,
 }
 
 impl<'m> Product<'m> {
@@ -208,14 +209,13 @@ impl<'m> Product<'m> {
         let mut input = Input::default();
         input.set(activations, matrix.cols());
         input.prepare(matrix.kernel());
-        let out = vec![f32::NAN; matrix.rows()];
         Self {
             layers,
             next: 0,
             scheduler,
             input,
             factors: Vec::new(),
-            out,
+            out: Tiled::default(),
         }
     }
 }

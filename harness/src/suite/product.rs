@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use bitgauge_engine::Error;
 use bitgauge_engine::buffer::Buffer;
+use bitgauge_engine::checkpoint::WeightScale;
 use bitgauge_engine::input::Input;
 use bitgauge_engine::kernels::Kernel;
-use bitgauge_engine::matrix::Matrix;
+use bitgauge_engine::matrix::{Matrix, Scaling};
 use bitgauge_engine::threads::Scheduler;
+use bitgauge_engine::tiled::Tiled;
 use bitgauge_engine::trits::Trits;
 
 use super::blueprint::Plan;
@@ -67,7 +69,7 @@ impl ProductPlan {
             activations,
             factors: vec![1.0; self.tokens],
             input: Input::default(),
-            out,
+            out: out.into(),
             scheduler,
         }
     }
@@ -189,7 +191,7 @@ struct Product {
     /// The scale of each token, 1: what is written are the sums.
     factors: Vec<f32>,
     input: Input,
-    out: Buffer<f32>,
+    out: Tiled,
     scheduler: Arc<dyn Scheduler>,
 }
 
@@ -199,12 +201,23 @@ pub(super) fn multiply(
     activations: &[i8],
     factors: &[f32],
     input: &mut Input,
-    out: &mut [f32],
+    product: &mut Tiled,
     scheduler: &dyn Scheduler,
 ) {
     input.set(activations, matrix.cols());
     input.prepare(matrix.kernel());
-    matrix.product(input, scheduler, out, &|_| (0..matrix.rows(), factors));
+    let parts = &[(matrix.rows(), WeightScale::Multiply(1.0))];
+    matrix.product(input, scheduler, product, Scaling { parts, factors });
+}
+
+/// What a product says: `[row][token]`.
+pub(super) fn by_row(product: &Tiled, rows: usize) -> Vec<f32> {
+    let tokens = product.tokens();
+    let mut by_token = vec![f32::NAN; tokens * rows];
+    product.gather(0..tokens, 0..rows, rows, &mut by_token);
+    (0..rows * tokens)
+        .map(|i| by_token[i % tokens * rows + i / tokens])
+        .collect()
 }
 
 impl Body for Product {
@@ -227,11 +240,11 @@ impl Body for Product {
     }
 
     fn answer(&self) -> Answer {
-        Answer::from_f32(&self.out)
+        Answer::from_f32(&by_row(&self.out, self.matrix.rows()))
     }
 
     fn digest(&self) -> Digest {
-        Digest::of_f32(&self.out)
+        Digest::of_f32(&by_row(&self.out, self.matrix.rows()))
     }
 }
 
@@ -262,9 +275,9 @@ mod tests {
         let mut activations = BTreeSet::new();
         let mut out = BTreeSet::new();
         for seed in 0..16 {
-            let placed = plan.at(&mut Placement::new(seed), pool.clone());
+            let mut placed = plan.at(&mut Placement::new(seed), pool.clone());
             activations.insert(placed.activations.as_ptr());
-            out.insert(placed.out.as_ptr() as usize % 4096);
+            out.insert(placed.out.resize(1, 64).as_ptr() as usize % 4096);
         }
         assert!(activations.len() > 5, "{activations:?}");
         assert!(out.len() > 5, "{out:?}");

@@ -7,10 +7,11 @@ use bitgauge_engine::input::Input;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::matrix::Matrix;
 use bitgauge_engine::threads::Scheduler;
+use bitgauge_engine::tiled::Tiled;
 use bitgauge_engine::trits::Trits;
 
 use super::id::{CaseId, Work};
-use super::product::{judge, multiply, operands};
+use super::product::{by_row, judge, multiply, operands};
 use super::{Refusal, SuiteError};
 use crate::measure::{Answer, Timed, Tolerance, Verified};
 
@@ -21,7 +22,7 @@ pub struct Rotation {
     activations: Vec<i8>,
     factors: Vec<f32>,
     input: Input,
-    out: Vec<f32>,
+    out: Tiled,
     scheduler: Arc<dyn Scheduler>,
 }
 
@@ -65,17 +66,18 @@ impl Rotation {
             activations: operands(rows, cols, tokens).1,
             factors: vec![1.0; tokens],
             input: Input::default(),
-            out: vec![f32::NAN; rows * tokens],
+            out: Tiled::default(),
             scheduler: Arc::clone(scheduler),
         })
     }
 
     fn verified(mut self) -> Result<Verified<Self>, Refusal> {
+        let rows = self.copies[0].rows();
         let mut answers = Vec::new();
         for _ in 0..self.copies.len() {
-            self.out.fill(f32::NAN);
+            self.out.resize(self.factors.len(), rows).fill(f32::NAN);
             self.iterate(1);
-            answers.push(Answer::from_f32(&self.out));
+            answers.push(Answer::from_f32(&by_row(&self.out, rows)));
         }
         judge(&self.copies[0], &self.activations, &answers[0])?;
         let wrong = |wrong: &crate::measure::Wrong<()>| Refusal::Wrong {

@@ -7,6 +7,7 @@ use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Group, Model};
 use bitgauge_engine::ops;
 use bitgauge_engine::threads::Pool;
+use bitgauge_engine::tiled::Tiled;
 
 use super::check::{Book, Check, Differences, guarded};
 use super::made::{self, Real, Tensor};
@@ -248,9 +249,10 @@ fn scaled_products(cases: &[units::Matvec], kernel: Kernel, class: &str) -> Resu
         let mut input = Input::default();
         input.set(&q, shape.intermediate);
         input.prepare(kernel);
-        let mut y = vec![f32::NAN; case.rows];
+        let mut product = Tiled::default();
         let projection = model.layers()[0].projection(Group::Down);
-        projection.multiply(&input, &pool, &mut Vec::new(), &mut y);
+        projection.multiply(&input, &pool, &mut Vec::new(), &mut product);
+        let y = product.in_order().ok_or("not the product of one token")?;
         let want = match class {
             "bitlinear" => &case.y_divide,
             _ => &case.y_multiply,
