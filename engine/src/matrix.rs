@@ -13,7 +13,7 @@ use crate::tiled::{self, Tiled};
 use crate::trits::Trits;
 
 /// Sums that are formed before they are scaled: rows enough a call for kernels that make tables for
-/// all of them (4096 at 32 tokens), few enough for the second-level cache.
+/// all of them (4096 at 64 tokens), few enough for the second-level cache.
 const BLOCK: usize = 256 << 10;
 
 /// A piece that a thread takes has about so many times the rows that are worth a call: what is made

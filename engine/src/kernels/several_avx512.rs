@@ -123,6 +123,7 @@ impl<U: Unpack<F>, const F: usize> Batch<'_, U, F> {
                 for line in &mut next {
                     for _ in 0..share {
                         prefetch::far_beyond(line.cast(), TILES * self.lines * LINE);
+                        prefetch::beyond(line.cast(), LINES * LINE);
                         *line = line.wrapping_add(1);
                     }
                 }

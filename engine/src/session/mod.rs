@@ -12,7 +12,7 @@ use crate::threads::{Scheduler, Work};
 use crate::{Error, Token};
 
 /// Tokens that prefill takes through a layer at once where nobody says otherwise.
-pub const BATCH: usize = 32;
+pub const BATCH: usize = 64;
 
 /// A part of the work on a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

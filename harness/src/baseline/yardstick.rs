@@ -66,12 +66,13 @@ impl Kind {
         };
         match id.work() {
             Work::Product {
-                phase,
+                tokens,
                 shape,
                 kernel,
-            } => match (phase, shape.rows * shape.cols) {
-                (Phase::Decode, weights) if weights < LARGE => Self::Naive,
-                (&phase, _) => of(phase, *kernel),
+            } => match (tokens, shape.rows * shape.cols) {
+                (1, weights) if weights < LARGE => Self::Naive,
+                (1, _) => of(Phase::Decode, *kernel),
+                _ => of(Phase::Prefill, *kernel),
             },
             // All layers of this one lie in the cache next to the core.
             Work::Decoder { model: "tiny", .. } => Self::Naive,

@@ -63,7 +63,7 @@ pub struct Arguments {
 enum Which {
     /// One token
     Decode,
-    /// A batch of 32 tokens
+    /// A batch of 64 tokens
     Prefill,
     /// One matrix product
     Product,

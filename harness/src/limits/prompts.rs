@@ -5,13 +5,14 @@ use std::time::Duration;
 use bitgauge_engine::isa::Isa;
 use bitgauge_engine::kernels::{Kernel, available};
 use bitgauge_engine::model::Group;
+use bitgauge_engine::session::BATCH;
 
 use super::{Plan, YARDSTICK_SLICE};
 use crate::exit::Failure;
 use crate::measure::{Entrant, Schedule};
 use crate::run::{Measured, PromptProduct};
 use crate::scaling;
-use crate::suite::{Blueprint, CaseId, Phase, Placement};
+use crate::suite::{Blueprint, CaseId, Placement};
 use crate::yardsticks::{Instruction, dot_peak};
 
 struct Row {
@@ -52,7 +53,7 @@ pub fn measure(
         );
         for group in Group::ALL {
             let (n, k) = group.shape(config);
-            let id = format!("prefill/{n}x{k}/{}/1t", kernel.spec().name());
+            let id = format!("prefill-{BATCH}/{n}x{k}/{}/1t", kernel.spec().name());
             let id: CaseId = id
                 .parse()
                 .map_err(|e: crate::suite::IdError| Failure::could_not_run(e.to_string()))?;
@@ -95,10 +96,9 @@ pub fn measure(
         min_slice: Some(YARDSTICK_SLICE),
     };
     let race = scaling::race(&mut entrants, &schedule, step)?;
-    let tokens = Phase::Prefill.tokens();
     let row = |(i, row): (usize, Row)| {
         let (n, k) = row.shape;
-        let giga = (2 * n * k * tokens) as f64 * 1e-9;
+        let giga = (2 * n * k * BATCH) as f64 * 1e-9;
         // What the peak takes for its operations, over what the product takes for its own.
         let share = 100.0 * giga / operations[row.peak];
         let case = operations.len() + i;
@@ -106,7 +106,7 @@ pub fn measure(
             name: row.group.name().into(),
             n,
             k,
-            tokens,
+            tokens: BATCH,
             kernel: row.kernel.spec().name().into(),
             instruction: row.instruction.name().into(),
             gops: Measured::or(race.rate(case, giga), "no round was measured"),

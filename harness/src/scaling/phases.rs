@@ -25,7 +25,7 @@ use crate::verify::random::Random;
 pub enum Phase {
     /// One token after two others
     Decode,
-    /// A batch of 32 tokens of the prompt
+    /// A batch of the prompt, 64 tokens
     Prefill,
     /// The product of gate and up with one token's activations, layer after layer
     Product,

@@ -103,8 +103,8 @@ impl Blueprint {
     /// When the operands can't be made.
     pub fn with_kernel(id: &CaseId, kernel: Kernel) -> Result<Self, SuiteError> {
         let plan: Result<Box<dyn Plan>, Refusal> = match id.work() {
-            Work::Product { phase, shape, .. } => {
-                ProductPlan::new(shape, *phase, kernel).map(|p| Box::new(p) as _)
+            Work::Product { tokens, shape, .. } => {
+                ProductPlan::new(shape, *tokens, kernel).map(|p| Box::new(p) as _)
             }
             Work::Operation { operation, size } => operation::plan(*operation, *size),
             Work::Decoder { phase, model, .. } => {

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use bitgauge_engine::attention::CacheFormat;
 use bitgauge_engine::kernels::{Kernel, KernelError, Spec, TABLE};
-use bitgauge_engine::session::BATCH;
 use bitgauge_engine::synthetic;
 use bitgauge_engine::threads::MAX_THREADS;
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use serde::{Deserialize, Serialize};
 /// | --- | --- |
 /// | `decode/SHAPE/KERNEL/Nt` | one product for one token, activations in, sums out |
 /// | `prefill/SHAPE/KERNEL/Nt` | the same for 32 tokens at once |
+/// | `prefill-T/SHAPE/KERNEL/Nt` | for T of them, 2 to 1024 |
 /// | `op/OPERATION/AxB/Nt` | an operation between the products, see [`Operation`] |
 /// | `token/MODEL/KERNEL/Nt` | decoding one token after two others |
 /// | `prompt/MODEL/KERNEL/Nt` | reading 32 tokens |
@@ -34,10 +34,10 @@ pub struct CaseId {
 /// What a case does; see [`CaseId`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Work {
-    /// `decode/..`, `prefill/..`
+    /// `decode/..`, `prefill/..`, `prefill-T/..`
     Product {
-        /// How many tokens at once.
-        phase: Phase,
+        /// How many at once.
+        tokens: usize,
         /// The matrix.
         shape: Shape,
         /// Who multiplies.
@@ -89,7 +89,7 @@ pub enum Work {
 pub enum Phase {
     /// One token at a time
     Decode,
-    /// 32 tokens at once, a whole [`BATCH`]
+    /// 32 tokens at once
     Prefill,
 }
 
@@ -98,7 +98,7 @@ impl Phase {
     pub fn tokens(self) -> usize {
         match self {
             Self::Decode => 1,
-            Self::Prefill => BATCH,
+            Self::Prefill => PREFILL,
         }
     }
 }
@@ -121,10 +121,14 @@ pub struct Shape {
     pub cols: usize,
 }
 
+/// Tokens of `prefill/..`.
+const PREFILL: usize = 32;
+/// The most tokens of a product.
+const MAX_TOKENS: usize = 1024;
 /// The widest matrix of a case: an exact sum of so many activations fits a float32, in which the
 /// engine writes its products.
 const MAX_COLS: usize = 1 << 16;
-/// The largest matrix, in weights.
+/// The largest matrix, in weights, and the largest product, in sums.
 const MAX_WEIGHTS: usize = 1 << 30;
 /// The largest operation, in numbers.
 const MAX_NUMBERS: usize = 1 << 26;
@@ -260,6 +264,7 @@ impl CaseId {
         let parts: Vec<&str> = id.split('/').collect();
         let form = match parts[0] {
             "decode" | "prefill" => "SHAPE/KERNEL/Nt",
+            group if group.starts_with("prefill-") => "SHAPE/KERNEL/Nt",
             "op" => "OPERATION/AxB/Nt",
             "token" | "prompt" => "MODEL/KERNEL/Nt",
             "loop" => "lcg/STEPS/1t",
@@ -279,14 +284,9 @@ impl CaseId {
             _ => Phase::Prefill,
         };
         let (work, alone) = match group {
-            "decode" | "prefill" => {
-                let (shape, kernel) = (parse_shape(what)?, parse_kernel(how)?);
-                let work = Work::Product {
-                    phase,
-                    shape,
-                    kernel,
-                };
-                (work, false)
+            "decode" | "prefill" => (parse_product(phase.tokens(), what, how)?, false),
+            group if group.starts_with("prefill-") => {
+                (parse_product(parse_tokens(group)?, what, how)?, false)
             }
             "op" => {
                 let known = Operation::ALL;
@@ -401,6 +401,34 @@ fn check_size(operation: Operation, [a, b]: [usize; 2]) -> Result<(), String> {
     }
 }
 
+fn parse_product(tokens: usize, shape: &str, kernel: &str) -> Result<Work, String> {
+    let (shape, kernel) = (parse_shape(shape)?, parse_kernel(kernel)?);
+    if shape.rows * tokens > MAX_WEIGHTS {
+        return Err(format!(
+            "{} outputs of {tokens} tokens; {MAX_WEIGHTS} sums can be had",
+            shape.rows
+        ));
+    }
+    Ok(Work::Product {
+        tokens,
+        shape,
+        kernel,
+    })
+}
+
+/// `prefill-T`, where T tokens have no shorter name.
+fn parse_tokens(group: &str) -> Result<usize, String> {
+    let tokens = group.strip_prefix("prefill-").and_then(parse_number);
+    match tokens {
+        Some(1) => Err("one token is `decode`".into()),
+        Some(PREFILL) => Err(format!("{PREFILL} tokens are `prefill`")),
+        Some(tokens) if (2..=MAX_TOKENS).contains(&tokens) => Ok(tokens),
+        _ => Err(format!(
+            "`{group}` is no number of tokens; `prefill-2` to `prefill-{MAX_TOKENS}` can be had"
+        )),
+    }
+}
+
 fn parse_shape(text: &str) -> Result<Shape, String> {
     if let Some((name, rows, cols)) = SHAPES.into_iter().find(|(name, ..)| *name == text) {
         let name = Some(name);
@@ -463,12 +491,16 @@ impl fmt::Display for CaseId {
         };
         match &self.work {
             Work::Product {
-                phase,
+                tokens,
                 shape,
                 kernel,
             } => {
-                let group = choose(*phase, "decode", "prefill");
-                write!(f, "{group}/{shape}/{}", kernel.0)
+                match *tokens {
+                    1 => f.write_str("decode"),
+                    PREFILL => f.write_str("prefill"),
+                    tokens => write!(f, "prefill-{tokens}"),
+                }?;
+                write!(f, "/{shape}/{}", kernel.0)
             }
             Work::Operation {
                 operation,
@@ -511,6 +543,7 @@ mod tests {
         for id in [
             "decode/gate_up/vbmi-avx512/1t",
             "prefill/320x256/naive/16t",
+            "prefill-64/o/best/1t",
             "decode/1x1/best/1024t",
             "op/rms_norm/64x2560/1t",
             "op/head/1000x2560/2t",
@@ -539,6 +572,15 @@ mod tests {
             (
                 "decode/kv/naive/1t",
                 "known: qkv, o, gate_up, down, or ROWSxCOLS",
+            ),
+            ("prefill-1/o/naive/1t", "one token is `decode`"),
+            ("prefill-32/o/naive/1t", "32 tokens are `prefill`"),
+            ("prefill-064/o/naive/1t", "`prefill-064` is no number"),
+            ("prefill-1025/o/naive/1t", "`prefill-2` to `prefill-1024`"),
+            ("prefill-64/o/naive", "should read `prefill-64/SHAPE/KERNEL"),
+            (
+                "prefill/1073741824x1/naive/1t",
+                "1073741824 sums can be had",
             ),
             ("decode/0x8/naive/1t", "`0x8` is no shape"),
             ("decode/8x65537/naive/1t", "up to 65536 columns"),

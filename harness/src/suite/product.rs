@@ -13,7 +13,7 @@ use bitgauge_engine::tiled::Tiled;
 use bitgauge_engine::trits::Trits;
 
 use super::blueprint::Plan;
-use super::id::{Phase, Shape};
+use super::id::Shape;
 use super::operands::Operands;
 use super::placement::Placement;
 use super::{Body, Refusal, hold};
@@ -36,14 +36,14 @@ pub(super) struct ProductPlan {
 }
 
 impl ProductPlan {
-    pub fn new(shape: &Shape, phase: Phase, kernel: Kernel) -> Result<Self, Refusal> {
-        let (trits, activations) = operands(shape.rows, shape.cols, phase.tokens());
+    pub fn new(shape: &Shape, tokens: usize, kernel: Kernel) -> Result<Self, Refusal> {
+        let (trits, activations) = operands(shape.rows, shape.cols, tokens);
         let trits = Trits::new(shape.rows, shape.cols, trits)
             .map_err(|error| Refusal::Failed(error.to_string()))?;
         Ok(Self {
             matrix: Matrix::pack(kernel, &trits),
             activations,
-            tokens: phase.tokens(),
+            tokens,
         })
     }
 }
@@ -263,14 +263,14 @@ mod tests {
     fn placements_differ_in_where_their_buffers_lie() {
         let id: CaseId = "decode/64x256/naive/1t".parse().unwrap();
         let Work::Product {
-            phase,
+            tokens,
             shape,
             kernel,
         } = id.work()
         else {
             panic!("{id} is a product");
         };
-        let plan = ProductPlan::new(shape, *phase, kernel.resolve().unwrap()).unwrap();
+        let plan = ProductPlan::new(shape, *tokens, kernel.resolve().unwrap()).unwrap();
         let pool: Arc<dyn Scheduler> = Arc::new(Pool::new(1).unwrap());
         let mut activations = BTreeSet::new();
         let mut out = BTreeSet::new();

@@ -55,8 +55,8 @@ impl Rotation {
     ) -> Result<Self, Refusal> {
         let (rows, cols) = (copies[0].rows(), copies[0].cols());
         let tokens = match id.work() {
-            Work::Product { phase, shape, .. } if [shape.rows, shape.cols] == [rows, cols] => {
-                phase.tokens()
+            Work::Product { tokens, shape, .. } if [shape.rows, shape.cols] == [rows, cols] => {
+                *tokens
             }
             _ => return Err(Refusal::Failed(format!("this is no {rows}x{cols} product"))),
         };

@@ -35,8 +35,8 @@ use kernels::KernelCases;
 use perplexity::Share;
 use planned::PlannedModels;
 
-/// Tokens that are enough to show a dependence on threads or pieces: four batches of prefill.
-const IDENTITY_TOKENS: usize = 4 * bitgauge_engine::session::BATCH;
+/// Tokens that are enough to show a dependence on threads or pieces: two batches of prefill.
+const IDENTITY_TOKENS: usize = 2 * bitgauge_engine::session::BATCH;
 
 /// What to verify.
 #[derive(Debug, Clone, Default)]
