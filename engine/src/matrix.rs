@@ -252,7 +252,7 @@ impl Matrix {
         }
         let tile = self.tile(tokens);
         let step = (BLOCK / tokens / tile).max(1) * tile;
-        // For many rows' sums of some dozen columns and more.
+        // Made once a call, whose sums take far longer.
         let mut room = match tokens {
             1 => Vec::new(),
             _ => vec![0.0; tiled::TILE * tokens],

@@ -98,6 +98,15 @@ fn speedup_is_time_of_a_over_time_of_b() {
 }
 
 #[test]
+fn prefill_takes_the_number_of_tokens_that_is_asked_for() {
+    let shape = ["naive", "naive", "--shape", "48x96", "--phase", "prefill"];
+    for (tokens, case) in [("5", "prefill-5/48x96/1t"), ("32", "prefill/48x96/1t")] {
+        let (_, document) = compare(&[&shape[..], &["--tokens", tokens]].concat());
+        assert_eq!(document["cases"][0]["case"], case, "{document}");
+    }
+}
+
+#[test]
 fn what_cannot_be_had_is_refused_and_says_what_could() {
     for (arguments, reason) in [
         (&["naive", "fastest"][..], "fastest"),
@@ -107,6 +116,11 @@ fn what_cannot_be_had_is_refused_and_says_what_could() {
         (&["naive", "naive", "--margin", "2"], "2%"),
         (&["naive", "naive", "--alpha", "0"], "alpha"),
         (&["decode/o/naive/1t", "naive"], "no case"),
+        (&["naive", "naive", "--tokens", "5"], "--phase prefill"),
+        (
+            &["naive", "naive", "--phase", "prefill", "--tokens", "1"],
+            "one token is `decode`",
+        ),
         (
             &["nowhere-to-be-found", "true", "--workers"],
             "nowhere-to-be-found",

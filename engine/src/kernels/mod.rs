@@ -66,7 +66,7 @@ pub struct Operands<'a> {
     pub quantized: &'a Quantized,
     /// What the kernel's own `prepare` made of the activations.
     pub tables: &'a Aligned,
-    /// Where a kernel that scales is to: how.
+    /// How a kernel that scales is to do it; `None` where sums are asked for.
     pub(crate) scaling: Option<Scaling<'a>>,
 }
 
@@ -97,8 +97,8 @@ pub struct Spec {
     bits_per_weight: f64,
     tile: usize,
     rows_of_a_call: fn(usize) -> usize,
-    /// Whether `rows` scales the sums of several tokens by the factors of its operands, to the bits
-    /// of floats.
+    /// Whether `rows` scales the sums of several tokens by the factors of its operands, where there
+    /// are any: to the bits of floats, in the order of [`crate::tiled`].
     scales: bool,
     pack: Pack,
     prepare: unsafe fn(&Quantized, &mut Aligned),

@@ -9,6 +9,8 @@ use super::lanes_avx512::ROWS;
 /// Tokens that are written at once.
 const HEIGHT: usize = 16;
 
+const _: () = assert!(ROWS == crate::tiled::TILE);
+
 /// Sums of `T` tokens and `R` tiles of rows: `[token][tile][row]`.
 #[repr(align(64))]
 pub(super) struct Sums<const T: usize, const R: usize>(pub [[[i32; ROWS]; R]; T]);

@@ -23,7 +23,7 @@ use crate::exit::{Exit, Failure};
 use crate::export;
 use crate::machine::Machine;
 use crate::run::{Measured, rfc3339, write_atomically};
-use crate::suite::{Blueprint, CUT, CaseId, SHAPES};
+use crate::suite::{Blueprint, CUT, CaseId, PREFILL, SHAPES};
 use crate::verdicts::{CaseCounters, SCHEMA, Side, Times, Verdicts};
 use crate::worker::Launch;
 
@@ -47,6 +47,9 @@ pub struct Arguments {
     /// Kernels: what is done; may be given more than once [default: decode]
     #[arg(long, value_enum, conflicts_with_all = ["workers", "command"])]
     phase: Vec<Phase>,
+    /// Kernels: tokens of the phase `prefill`
+    #[arg(long, value_name = "N", default_value_t = PREFILL, conflicts_with_all = ["workers", "command"])]
+    tokens: usize,
     /// Kernels: the model of the phases `token` and `prompt`
     #[arg(long, value_name = "NAME", default_value = CUT)]
     model: String,
@@ -90,7 +93,7 @@ pub struct Arguments {
 pub enum Phase {
     /// One product for one token
     Decode,
-    /// One product for 32 tokens
+    /// One product for several tokens
     Prefill,
     /// Decoding a whole token
     Token,
@@ -373,13 +376,20 @@ fn contests(arguments: &Arguments, threads: Option<usize>) -> Result<Vec<Contest
         [] => vec![Phase::Decode],
         phases => phases.to_vec(),
     };
+    let tokens = arguments.tokens;
+    if tokens != PREFILL && !phases.contains(&Phase::Prefill) {
+        return Err(Failure::could_not_run(format!(
+            "--tokens {tokens}: only `--phase prefill` takes a number of tokens"
+        )));
+    }
     let mut contests = Vec::new();
     for phase in phases {
         let (group, subjects) = match phase {
-            Phase::Decode => ("decode", shapes.clone()),
-            Phase::Prefill => ("prefill", shapes.clone()),
-            Phase::Token => ("token", vec![arguments.model.clone()]),
-            Phase::Prompt => ("prompt", vec![arguments.model.clone()]),
+            Phase::Decode => ("decode".to_owned(), shapes.clone()),
+            Phase::Prefill if tokens == PREFILL => ("prefill".to_owned(), shapes.clone()),
+            Phase::Prefill => (format!("prefill-{tokens}"), shapes.clone()),
+            Phase::Token => ("token".to_owned(), vec![arguments.model.clone()]),
+            Phase::Prompt => ("prompt".to_owned(), vec![arguments.model.clone()]),
         };
         for subject in subjects {
             let blueprint = |(kernel, threads): &(String, usize)| -> Result<Blueprint, Failure> {

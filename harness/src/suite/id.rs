@@ -122,7 +122,7 @@ pub struct Shape {
 }
 
 /// Tokens of `prefill/..`.
-const PREFILL: usize = 32;
+pub const PREFILL: usize = 32;
 /// The most tokens of a product.
 const MAX_TOKENS: usize = 1024;
 /// The widest matrix of a case: an exact sum of so many activations fits a float32, in which the

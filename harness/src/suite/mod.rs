@@ -38,7 +38,9 @@ use crate::measure::{Answer, Digest, Timed, Tolerance, Verified};
 use crate::oracle::OracleError;
 
 pub use blueprint::{Blueprint, case_with_extra};
-pub use id::{CUT, CaseId, IdError, KernelName, MODELS, Operation, Phase, SHAPES, Shape, Work};
+pub use id::{
+    CUT, CaseId, IdError, KernelName, MODELS, Operation, PREFILL, Phase, SHAPES, Shape, Work,
+};
 pub use listed::default_suite;
 pub use placement::Placement;
 pub use rotation::Rotation;
