@@ -1,4 +1,4 @@
-//! Sums as vectors of sixteen rows, and how they become rows of tokens.
+//! Sums as vectors of sixteen rows, and how they are written.
 
 use std::arch::x86_64::*;
 use std::ops::Range;

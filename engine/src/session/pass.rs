@@ -1,5 +1,7 @@
 //! The path of a batch of tokens through a layer.
 
+use std::ops::Range;
+
 use super::{Observer, Part};
 use crate::attention::{self, Attend, Batch, LayerCache};
 use crate::buffer::Buffer;
@@ -13,10 +15,6 @@ use crate::ops;
 use crate::threads::{Scheduler, Task, Work};
 use crate::tiled::Tiled;
 use crate::{Error, Token};
-
-/// Numbers of a product that are brought together at once: of so many tokens, so many rows.
-const ROOM_TOKENS: usize = 32;
-const ROOM_ROWS: usize = 64;
 
 /// What is made on the way, kept between tokens.
 #[derive(Default)]
@@ -125,32 +123,9 @@ impl Pass<'_> {
         let s = &mut *self.scratch;
         let product = &s.product;
         s.activated.resize(s.normed.len() / hidden * ffn);
-        some_tokens(
-            self.scheduler,
-            &mut s.activated,
-            ffn,
-            &|range, activated| {
-                if let Some(numbers) = product.in_order() {
-                    let (gate, up) = numbers.split_at(ffn);
-                    activated.copy_from_slice(gate);
-                    return float::relu2(activated, up);
-                }
-                let mut room = [[0.0; ROOM_ROWS]; ROOM_TOKENS];
-                let parts = activated.chunks_mut(ROOM_TOKENS * ffn);
-                for (t, activated) in range.clone().step_by(ROOM_TOKENS).zip(parts) {
-                    let some = t..range.end.min(t + ROOM_TOKENS);
-                    for row in (0..ffn).step_by(ROOM_ROWS) {
-                        let end = ffn.min(row + ROOM_ROWS);
-                        product.gather(some.clone(), row..end, ffn, &mut activated[row..]);
-                        let up = room.as_flattened_mut();
-                        product.gather(some.clone(), ffn + row..ffn + end, ROOM_ROWS, up);
-                        for (gate, up) in activated.chunks_exact_mut(ffn).zip(&room) {
-                            float::relu2(&mut gate[row..end], &up[..end - row]);
-                        }
-                    }
-                }
-            },
-        );
+        some_tokens(self.scheduler, &mut s.activated, ffn, &|range, out| {
+            activate(product, range, ffn, out);
+        });
         self.observer.done(Part::Activation);
 
         self.norm(Norm::FfnSub, ffn);
@@ -218,10 +193,8 @@ impl Pass<'_> {
         let s = &mut *self.scratch;
         let hidden = self.model.config().hidden_size;
         if s.x.len() == hidden {
-            float::add(
-                &mut s.x,
-                s.product.in_order().expect("the product of one token"),
-            );
+            let product = s.product.in_order().expect("the product of one token");
+            float::add(&mut s.x, product);
         } else {
             // Not in place: a scheduler may give a task memory that holds anything.
             let (x, product) = (&s.x, &s.product);
@@ -258,6 +231,32 @@ impl Projection {
         let (parts, factors) = (self.parts(), &factors[..]);
         let scaling = Scaling { parts, factors };
         self.matrix().product(input, scheduler, product, scaling);
+    }
+}
+
+/// Squared ReLU times up, of some tokens of the product of both.
+fn activate(product: &Tiled, tokens: Range<usize>, ffn: usize, out: &mut [f32]) {
+    /// Numbers of up that are brought together at once: of so many tokens, so many rows.
+    const TOKENS: usize = 32;
+    const ROWS: usize = 64;
+    if let Some(numbers) = product.in_order() {
+        let (gate, up) = numbers.split_at(ffn);
+        out.copy_from_slice(gate);
+        return float::relu2(out, up);
+    }
+    let mut room = [[0.0; ROWS]; TOKENS];
+    let starts = tokens.clone().step_by(TOKENS);
+    for (t, out) in starts.zip(out.chunks_mut(TOKENS * ffn)) {
+        let some = t..tokens.end.min(t + TOKENS);
+        for row in (0..ffn).step_by(ROWS) {
+            let end = ffn.min(row + ROWS);
+            product.gather(some.clone(), row..end, ffn, &mut out[row..]);
+            let up = room.as_flattened_mut();
+            product.gather(some.clone(), ffn + row..ffn + end, ROWS, up);
+            for (gate, up) in out.chunks_exact_mut(ffn).zip(&room) {
+                float::relu2(&mut gate[row..end], &up[..end - row]);
+            }
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl Blueprint {
     pub fn with_kernel(id: &CaseId, kernel: Kernel) -> Result<Self, SuiteError> {
         let plan: Result<Box<dyn Plan>, Refusal> = match id.work() {
             Work::Product { tokens, shape, .. } => {
-                ProductPlan::new(shape, *tokens, kernel).map(|p| Box::new(p) as _)
+                ProductPlan::new(shape, usize::from(*tokens), kernel).map(|p| Box::new(p) as _)
             }
             Work::Operation { operation, size } => operation::plan(*operation, *size),
             Work::Decoder { phase, model, .. } => {

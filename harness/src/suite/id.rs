@@ -37,7 +37,7 @@ pub enum Work {
     /// `decode/..`, `prefill/..`, `prefill-T/..`
     Product {
         /// How many at once.
-        tokens: usize,
+        tokens: u16,
         /// The matrix.
         shape: Shape,
         /// Who multiplies.
@@ -125,6 +125,7 @@ pub struct Shape {
 pub const PREFILL: usize = 32;
 /// The most tokens of a product.
 const MAX_TOKENS: usize = 1024;
+const _: () = assert!(MAX_TOKENS <= u16::MAX as usize);
 /// The widest matrix of a case: an exact sum of so many activations fits a float32, in which the
 /// engine writes its products.
 const MAX_COLS: usize = 1 << 16;
@@ -410,7 +411,7 @@ fn parse_product(tokens: usize, shape: &str, kernel: &str) -> Result<Work, Strin
         ));
     }
     Ok(Work::Product {
-        tokens,
+        tokens: tokens as u16,
         shape,
         kernel,
     })
@@ -495,7 +496,7 @@ impl fmt::Display for CaseId {
                 shape,
                 kernel,
             } => {
-                match *tokens {
+                match usize::from(*tokens) {
                     1 => f.write_str("decode"),
                     PREFILL => f.write_str("prefill"),
                     tokens => write!(f, "prefill-{tokens}"),

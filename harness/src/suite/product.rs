@@ -270,7 +270,8 @@ mod tests {
         else {
             panic!("{id} is a product");
         };
-        let plan = ProductPlan::new(shape, *tokens, kernel.resolve().unwrap()).unwrap();
+        let plan =
+            ProductPlan::new(shape, usize::from(*tokens), kernel.resolve().unwrap()).unwrap();
         let pool: Arc<dyn Scheduler> = Arc::new(Pool::new(1).unwrap());
         let mut activations = BTreeSet::new();
         let mut out = BTreeSet::new();

@@ -56,7 +56,7 @@ impl Rotation {
         let (rows, cols) = (copies[0].rows(), copies[0].cols());
         let tokens = match id.work() {
             Work::Product { tokens, shape, .. } if [shape.rows, shape.cols] == [rows, cols] => {
-                *tokens
+                usize::from(*tokens)
             }
             _ => return Err(Refusal::Failed(format!("this is no {rows}x{cols} product"))),
         };
