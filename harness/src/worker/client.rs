@@ -146,8 +146,12 @@ impl Worker {
         let longer = hearing.many.div_ceil(iterations.max(1));
         let patience = self.timeout * u32::try_from(longer).unwrap_or(u32::MAX);
         loop {
-            let (_, short) = self.timed(case, hearing.few, patience)?;
-            let (_, long) = self.timed(case, hearing.many, patience)?;
+            let [first, second] = hearing.order();
+            let (_, first) = self.timed(case, first, patience)?;
+            let (_, second) = self.timed(case, second, patience)?;
+            let mut seen = [first, second];
+            seen.sort_by_key(|seen| seen.iterations);
+            let [short, long] = seen;
             match hearing.hear(&short, &long) {
                 Finding::GoOn => {}
                 Finding::Convicted(reason) => return Err(Fault::Lied(reason)),

@@ -163,6 +163,16 @@ impl Hearing {
         }
     }
 
+    /// Iterations of the runs of the next pair. Which comes first follows the Thue-Morse sequence: where
+    /// every other run takes longer, such as on the other of two processors, both kinds are among
+    /// them.
+    pub(super) fn order(&self) -> [u64; 2] {
+        match self.pairs.count_ones() % 2 {
+            0 => [self.few, self.many],
+            _ => [self.many, self.few],
+        }
+    }
+
     /// Hears one pair of runs. A single overlap acquits.
     pub(super) fn hear(&mut self, short: &Seen, long: &Seen) -> Finding {
         self.pairs += 1;
@@ -253,6 +263,32 @@ mod tests {
         assert_eq!(runs_until_heard(&mut record), 10);
         record.acquit();
         assert_eq!(runs_until_heard(&mut record), 20);
+    }
+
+    /// An honest worker on two processors by turns, of which one is slower.
+    #[test]
+    fn every_other_run_that_takes_longer_convicts_nobody() {
+        for slower in [0, 1] {
+            let mut hearing = Hearing::new(1000);
+            let mut runs = 0;
+            let finding = loop {
+                let mut pair = hearing.order().map(|iterations| {
+                    let wall = if runs % 2 == slower {
+                        21_700_000
+                    } else {
+                        21_500_000
+                    };
+                    runs += 1;
+                    seen(iterations, iterations + 500, wall)
+                });
+                pair.sort_by_key(|seen| seen.iterations);
+                match hearing.hear(&pair[0], &pair[1]) {
+                    Finding::GoOn => {}
+                    finding => break finding,
+                }
+            };
+            assert_eq!(finding, Finding::Acquitted);
+        }
     }
 
     fn hear(mut pair: impl FnMut(usize, &Hearing) -> (Seen, Seen)) -> (usize, Finding) {
