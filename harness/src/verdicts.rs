@@ -1,6 +1,8 @@
 //! What a comparison of many cases says: the document that `compare` and `gate` print, and that
 //! exports are made from.
 
+use std::ops::Not;
+
 use serde::{Deserialize, Serialize};
 
 use crate::counters::CountedPair;
@@ -35,7 +37,7 @@ pub struct Verdicts {
     pub margin: f64,
     /// Where the margin comes from, such as `default` or a calibration.
     pub margin_from: String,
-    /// Bound on the probability of any false alarm in this document.
+    /// Bound on the probability of any false alarm in this document, efficiencies over threads aside.
     pub alpha: f64,
     /// One entry a case, in the order of the suite.
     pub cases: Vec<CaseVerdict>,
@@ -111,6 +113,9 @@ pub struct CaseVerdict {
     pub after_ns: Option<f64>,
     /// Digest of the results, equal on both sides unless different output was allowed.
     pub check: Option<String>,
+    /// Whether a reference judged these results, and not the other side alone.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub judged: bool,
 }
 
 /// A case without a verdict.
@@ -166,6 +171,7 @@ mod tests {
             before_ns: None,
             after_ns: None,
             check: None,
+            judged: false,
         };
         let failure = |exit: &Exit| NotChecked {
             case: "other".into(),

@@ -1,10 +1,13 @@
 //! Workers as processes: good ones in two languages, and each way in which one can go wrong, named.
 
+use bitgauge::compare::workers::{self, Pairing, Source};
+use bitgauge::compare::{Plan, Standing};
 use bitgauge::exit::Exit;
 use bitgauge::machine::allowed_cpus;
 use bitgauge::measure::pair::{Stop, compare};
 use bitgauge::measure::stats::Rules;
 use bitgauge::measure::{Entrant, Schedule, Stopped};
+use bitgauge::verdicts::NotChecked;
 use bitgauge::worker::{Fault, Launch, PairError, Worker, WorkerError, digest, verified_pair};
 use std::fs;
 use std::ops::ControlFlow;
@@ -454,6 +457,49 @@ fn workers_that_disagree_are_wrong_answers_unless_that_is_allowed() {
     let error = verified_pair(&mut before, &mut after, "a", false, true).unwrap_err();
     assert!(error.to_string().contains("hexadecimal"), "{error}");
     assert_eq!(error.exit(), Exit::CouldNotRun);
+}
+
+/// Two workers that agree with each other, of which the second judges its answers.
+#[test]
+fn answers_that_agree_are_held_against_a_judge() {
+    let source = |way: &str| Source {
+        name: way.to_owned(),
+        layouts: vec![faulty(way, "").command],
+    };
+    let found = |way: &str, judged_by| {
+        let pairing = Pairing {
+            plan: Plan {
+                rules: Rules::new(0.02, 0.01, 0.95).unwrap(),
+                seed: 1,
+                max_time: Duration::from_secs(1),
+            },
+            timeout: Duration::from_secs(10),
+            allow_different_output: false,
+            cases: Some(vec!["a".to_owned()]),
+            filters: Vec::new(),
+            judged_by,
+        };
+        let mut watch = |_: &Standing<'_>| ControlFlow::Continue(());
+        workers::run(&source(way), &source(way), &pairing, &mut watch)
+            .unwrap()
+            .outcome
+    };
+    for (way, word) in [
+        ("wrong", "off by 3"),
+        ("two-faced", "that was judged is ab"),
+    ] {
+        let outcome = found(way, Some("--judged"));
+        assert!(outcome.cases.is_empty(), "{way} was timed");
+        let [failed] = &outcome.not_checked[..] else {
+            panic!("{:?}", outcome.not_checked)
+        };
+        assert_eq!(failed.exit, Exit::WrongAnswers as u8, "{}", failed.why);
+        assert!(failed.why.contains(word), "{}", failed.why);
+        // The answers of both sides agree, so that nothing else can have been seen.
+        let unjudged = found(way, None);
+        let wrong = |c: &NotChecked| c.exit == Exit::WrongAnswers as u8;
+        assert!(!unjudged.not_checked.iter().any(wrong));
+    }
 }
 
 #[test]

@@ -22,6 +22,9 @@ const SHAPE: &str = "2b4t";
 /// Time for timing all phases.
 pub const BUDGET: Duration = Duration::from_secs(10);
 
+/// What a reader of the verdicts must know: intervals of efficiencies are those of single runs.
+const ALONE: &str = "efficiencies over threads (scaling/...) are judged by 95 % intervals, each for itself: the bound on false alarms of all cases together leaves them out";
+
 /// Phases whose efficiency a baseline holds.
 const PHASES: [Phase; 2] = [Phase::Decode, Phase::Product];
 
@@ -112,6 +115,9 @@ pub(super) fn hold(
         }
     };
     let checked = scaling::check(&measured, stored, gate.plan.rules.margin());
+    if !checked.points.is_empty() {
+        gated.notes.push(ALONE.to_owned());
+    }
     let each = begin.elapsed().as_secs_f64() / checked.points.len().max(1) as f64;
     let outcome = &mut gated.outcome;
     outcome.cases.extend(checked.points.iter().map(|held| {
@@ -128,6 +134,7 @@ pub(super) fn hold(
             before_ns: None,
             after_ns: None,
             check: None,
+            judged: false,
         }
     }));
     for missed in checked.not_checked {

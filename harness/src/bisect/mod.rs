@@ -368,6 +368,7 @@ impl Searcher<'_> {
             allow_different_output: b.allow_different_output,
             cases: Some(vec![b.case.to_owned()]),
             filters: Vec::new(),
+            judged_by: None,
         };
         let paired = workers::run(&sides[0], &sides[1], &pairing, &mut |_| match stop() {
             true => ControlFlow::Break(()),

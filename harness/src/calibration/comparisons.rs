@@ -230,6 +230,7 @@ impl Turns for Pairs {
             allow_different_output: false,
             cases: Some(self.ids.iter().map(CaseId::to_string).collect()),
             filters: Vec::new(),
+            judged_by: None,
         };
         let [before, after] = &self.sides;
         let end = End {

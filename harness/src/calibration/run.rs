@@ -389,6 +389,7 @@ impl Run<'_> {
             target: target_folder(&tree),
             link_orders: 2,
             arguments: self.worker(),
+            judged_by: None,
             plan: Plan {
                 rules: rules(DEFAULT_MARGIN),
                 seed: self.rng.next_u64(),

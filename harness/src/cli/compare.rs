@@ -293,6 +293,7 @@ fn by_worker(arguments: &Arguments, plan: &Plan) -> Result<Found, Failure> {
         allow_different_output: arguments.allow_different_output,
         cases: (!arguments.case.is_empty()).then(|| arguments.case.clone()),
         filters: Vec::new(),
+        judged_by: None,
     };
     let paired = watched("comparing workers", plan.max_time, |watch| {
         workers::run(&before, &after, &pairing, watch)

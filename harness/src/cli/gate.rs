@@ -94,6 +94,7 @@ fn against(revision: &str, arguments: &Arguments, output: Output) -> Result<Exit
         target,
         link_orders: arguments.link_orders,
         arguments: vec!["worker".to_owned()],
+        judged_by: Some("--judged"),
         plan,
         timeout: arguments.judging.timeout,
         allow_different_output: arguments.allow_different_output,

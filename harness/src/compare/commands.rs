@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::reported::Reporter;
 use super::{Field, Open, Outcome, Plan, Watch};
 use crate::exit::Exit;
-use crate::measure::{Answer, Digest, Entrant, Failure, Pace, Timed, Tolerance, Trial, Verified};
+use crate::measure::{Digest, Entrant, Failure, Pace, Timed, Tolerance, Trial, Verified};
 use crate::process::{Ended, Group};
 
 /// How command lines are run.
@@ -129,13 +129,6 @@ impl CommandLine<'_> {
         self.done = done;
         Ok(time)
     }
-
-    fn answer(&self) -> Answer {
-        match &self.done {
-            Some(Done::Output(digest)) => digest.as_answer(),
-            Some(Done::Test(_)) | None => Answer::Integers(vec![0]),
-        }
-    }
 }
 
 /// Runs a command line once.
@@ -219,6 +212,9 @@ pub fn run_both(
     match sides(before, after, settings) {
         Err((exit, why)) => field.open[0].fail(exit, why),
         Ok((mut before, mut after)) => {
+            if let Some(Done::Output(digest)) = &before.case().done {
+                field.open[0].check = Some(digest.to_string());
+            }
             while field.open[0].is_open() && field.go_on("command", watch).is_continue() {
                 let placed = field.open[0].trial.place(
                     Entrant::new("before", &mut before),
@@ -266,14 +262,18 @@ fn sides<'a>(
         );
         return Err((Exit::CouldNotRun, why));
     }
-    let (b, a) = (before.answer(), after.answer());
+    let (Some(Done::Output(b)), Some(Done::Output(a))) = (&before.done, &after.done) else {
+        let [before, after] = [before, after].map(Verified::without_answer);
+        return Ok((before, after));
+    };
+    let (b, a) = (b.as_answer(), a.as_answer());
     let check = |side, got, want| {
         Verified::check(side, got, want, Tolerance::Exact).map_err(|_| {
             let why = "the two command lines write different output to stdout, and --same-output wants the same";
             (Exit::WrongAnswers, why.to_owned())
         })
     };
-    Ok((check(before, &b, &b)?, check(after, &a, &b)?))
+    Ok((check(before, &b, &a)?, check(after, &a, &b)?))
 }
 
 #[cfg(test)]

@@ -66,7 +66,10 @@ pub fn run(contests: &[Contest], names: [&str; 2], plan: &Plan, watch: &mut Watc
 fn judge(contest: &Contest, open: &mut Open) {
     let judged = (contest.before.judge(), contest.after.judge());
     match judged {
-        (Ok(before), Ok(after)) if before == after => open.check = Some(before.to_string()),
+        (Ok(before), Ok(after)) if before == after => {
+            open.check = Some(before.to_string());
+            open.judged = true;
+        }
         (Ok(before), Ok(after)) => open.fail(
             Exit::WrongAnswers,
             format!("before answers {before}, after {after}: only equal work can be compared"),

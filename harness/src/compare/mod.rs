@@ -82,6 +82,8 @@ struct Open {
     case: String,
     trial: Trial,
     check: Option<String>,
+    /// Whether `check` is that of a judged answer.
+    judged: bool,
     failed: Option<NotChecked>,
 }
 
@@ -91,6 +93,7 @@ impl Open {
             case,
             trial,
             check: None,
+            judged: false,
             failed: None,
         }
     }
@@ -152,9 +155,9 @@ impl Field {
 
     fn outcome(self) -> Outcome {
         let mut outcome = Outcome::default();
-        for open in self.open {
+        for mut open in self.open {
             let unmeasured = open.trial.placements().is_empty();
-            match open.failed {
+            match open.failed.take() {
                 Some(failed) => outcome.not_checked.push(failed),
                 None if unmeasured => outcome.not_checked.push(NotChecked {
                     case: open.case.clone(),
@@ -169,20 +172,19 @@ impl Field {
                     iterations: open.trial.iterations(),
                     placements: open.trial.placements().to_vec(),
                 });
-                outcome
-                    .cases
-                    .push(case_verdict(open.case, &open.trial, open.check));
+                outcome.cases.push(case_verdict(open));
             }
         }
         outcome
     }
 }
 
-fn case_verdict(case: String, trial: &Trial, check: Option<String>) -> CaseVerdict {
+fn case_verdict(open: Open) -> CaseVerdict {
+    let trial = &open.trial;
     let interval = trial.interval();
     let ns = trial.ns();
     CaseVerdict {
-        case,
+        case: open.case,
         verdict: trial.verdict(),
         speedup: trial.speedup(),
         low: interval.low,
@@ -192,6 +194,7 @@ fn case_verdict(case: String, trial: &Trial, check: Option<String>) -> CaseVerdi
         seconds: trial.measuring().as_secs_f64(),
         before_ns: ns.map(|[before, _]| before),
         after_ns: ns.map(|[_, after]| after),
-        check,
+        check: open.check,
+        judged: open.judged,
     }
 }

@@ -43,6 +43,9 @@ pub struct Pairing {
     pub cases: Option<Vec<String>>,
     /// Of these, keeps the cases whose id holds one of these texts; all when empty.
     pub filters: Vec<String>,
+    /// A word with which a worker of "after" has its answers judged, where it can: each case is then
+    /// run so once, before anything is timed.
+    pub judged_by: Option<&'static str>,
 }
 
 /// What was found, and who was compared.
@@ -155,6 +158,11 @@ pub fn run(
     }
     let mut field = Field::new(open, pairing.plan.max_time);
     let mut go_on = ControlFlow::Continue(());
+    if let Some(word) = pairing.judged_by {
+        go_on = fleet.judge(&mut field, word, watch);
+        // Judging is no measuring.
+        field.begin = Instant::now();
+    }
     while go_on.is_continue() && field.open.iter().any(Open::is_open) {
         let (one, many): (Vec<usize>, Vec<usize>) = field
             .doubtful()
@@ -216,6 +224,38 @@ impl Fleet<'_> {
             timeout: self.timeout,
             ..Launch::new(command)
         }
+    }
+
+    /// Has "after" judge each case. A worker that breaks is started again for the cases that are left.
+    fn judge(&mut self, field: &mut Field, word: &str, watch: &mut Watch<'_>) -> ControlFlow<()> {
+        let source = self.sources[1];
+        let command = source.layouts[0].iter().cloned().chain([word.to_owned()]);
+        let launch = self.launch(command.collect(), None);
+        let mut judge: Option<Worker> = None;
+        for at in 0..field.open.len() {
+            field.go_on(&field.open[at].case, watch)?;
+            let open = &mut field.open[at];
+            let judged = match judge.take() {
+                Some(worker) => Ok(worker),
+                None => Worker::start(&launch),
+            };
+            let judged = judged.and_then(|worker| {
+                let answer = judge.insert(worker).run(&open.case, 1)?;
+                Ok(answer.check)
+            });
+            match judged {
+                Ok(check) => {
+                    open.check = Some(check);
+                    open.judged = true;
+                }
+                Err(error) => {
+                    open.fail(error.exit(), format!("{}: {error}", source.name));
+                    judge = None;
+                }
+            }
+        }
+        judge.into_iter().for_each(Worker::bye);
+        ControlFlow::Continue(())
     }
 
     /// Starts both sides, in an order drawn at random, each in a layout drawn at random.
@@ -295,8 +335,12 @@ impl Fleet<'_> {
         let check = before.case().check().to_owned();
         match &open.check {
             Some(first) if *first != check && !pairing.allow_different_output => {
+                let told = match open.judged {
+                    true => "the answer that was judged is",
+                    false => "they answered",
+                };
                 let why = format!(
-                    "both sides answer {check} after a restart, where they answered {first} before: equal work must give equal results"
+                    "both sides answer {check}, where {told} {first} before: equal work must give equal results"
                 );
                 open.fail(Exit::WrongAnswers, why);
                 return true;

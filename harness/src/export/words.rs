@@ -139,11 +139,21 @@ pub fn answers(v: &Verdicts) -> String {
     match (checked, v.cases.len()) {
         (_, 0) => "not checked".into(),
         (0, n) => format!("not checked: none of {} has a digest", plural(n, "case")),
-        (n, all) if n == all => format!("yes: results agree in {}", plural(n, "case")),
+        (n, all) if n == all => agreed(v.cases.iter().filter(|c| c.judged).count(), all),
         (n, all) => format!(
             "results agree in {n} of {}; the others were not checked",
             plural(all, "case")
         ),
+    }
+}
+
+/// Of cases that agree, what is known of those that a reference judged.
+fn agreed(judged: usize, all: usize) -> String {
+    let cases = plural(all, "case");
+    match judged {
+        0 => format!("results agree in {cases}; no reference judged them"),
+        n if n == all => format!("yes: results are the reference's in {cases}"),
+        n => format!("results agree in {cases}, and are the reference's in {n}"),
     }
 }
 
@@ -190,6 +200,7 @@ mod tests {
             before_ns: None,
             after_ns: None,
             check: None,
+            judged: false,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Gate<'a> {
     pub link_orders: usize,
     /// Words after the program's name that make it a worker.
     pub arguments: Vec<String>,
+    /// The word that makes it one whose answers are judged.
+    pub judged_by: Option<&'static str>,
     /// The rules and the time.
     pub plan: Plan,
     /// Time that a worker has for each answer.
@@ -88,6 +90,7 @@ impl Gate<'_> {
             allow_different_output: self.allow_different_output,
             cases: None,
             filters: self.filters.clone(),
+            judged_by: self.judged_by,
         };
         let mut paired =
             workers::run(&before, &after, &pairing, watch).map_err(|error| match &error {

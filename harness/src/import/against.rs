@@ -181,6 +181,7 @@ fn verdict(old: &Figure, new: &Figure, margin: f64, level: f64) -> CaseVerdict {
         before_ns: old.unit.nanoseconds(old.value),
         after_ns: new.unit.nanoseconds(new.value),
         check: None,
+        judged: false,
     }
 }
 

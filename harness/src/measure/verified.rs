@@ -1,7 +1,8 @@
-//! The proof that a case's answers were compared with the oracle's.
+//! The proof that a case's answers were compared with what they should be: the oracle's, or, where
+//! that can't be asked, the other side's.
 //!
-//! Only a [`Verified`] case can be timed: [`super::Entrant`] takes nothing else, and
-//! [`Verified::check`] is the only function that makes one. A case that fails is a [`Wrong`]: it
+//! Only a [`Verified`] case can be timed: [`super::Entrant`] takes nothing else, and outside of this
+//! crate [`Verified::check`] is the only function that makes one. A case that fails is a [`Wrong`]: it
 //! has error figures and no way to a time.
 //!
 //! ```compile_fail,E0451
@@ -124,7 +125,7 @@ fn figure(value: Option<f64>) -> String {
     value.map_or("unavailable".to_owned(), |v| format!("{v:.3e}"))
 }
 
-/// A case whose answers were found to be the oracle's.
+/// A case whose answers were found to be what they should be.
 pub struct Verified<C> {
     case: C,
     errors: Errors,
@@ -157,6 +158,18 @@ impl<C> Verified<C> {
                 errors,
             }),
         }
+    }
+
+    /// A case that has no answer, such as a command line whose output nobody asked to compare: what
+    /// is said of its time must say that too.
+    pub(crate) fn without_answer(case: C) -> Self {
+        let errors = Errors {
+            compared: 0,
+            differing: 0,
+            max_abs: None,
+            relative_l2: None,
+        };
+        Self { case, errors }
     }
 
     /// The case.

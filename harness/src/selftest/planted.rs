@@ -323,6 +323,7 @@ mod tests {
             before_ns: None,
             after_ns: None,
             check: None,
+            judged: false,
         }
     }
 

@@ -6,9 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::measure::stats::Rules;
-use crate::measure::{
-    Answer, Entrant, Failure, Pace, SplitMix64, Timed, Tolerance, Trial, Verdict, Verified,
-};
+use crate::measure::{Entrant, Failure, Pace, SplitMix64, Timed, Trial, Verdict, Verified};
 
 /// What a machine does to the slices that run on it, one after the other.
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,14 +104,10 @@ pub fn ours(trouble: Trouble, seed: u64, rules: &Rules, placements: usize) -> Ve
             machine: Rc::clone(&machine),
             place,
         };
-        let answer = Answer::Integers(vec![0]);
-        // A simulation has no answers; its comparison with itself holds.
-        Verified::check(case, &answer, &answer, Tolerance::Exact).ok()
+        Verified::without_answer(case)
     };
     for _ in 0..placements {
-        let (Some(mut before), Some(mut after)) = (side(), side()) else {
-            break;
-        };
+        let (mut before, mut after) = (side(), side());
         let sides = (
             Entrant::new("before", &mut before),
             Entrant::new("after", &mut after),

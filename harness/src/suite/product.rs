@@ -90,14 +90,14 @@ impl Plan for ProductPlan {
     }
 
     fn judge(&self, got: &Answer) -> Result<(), Refusal> {
-        judge(&self.matrix, &self.activations, got)
+        judge(&self.matrix, &self.activations, got).map(drop)
     }
 }
 
-/// The sums of the [`operands`] of a size against the oracle's: all rows where that is quick, else
+/// What `got` was found to be: the sums of the [`operands`] of a size, against the oracle's. All rows where that is quick, else
 /// some hundred. The rows that the oracle left out are checked by a random combination of all rows
 /// ([`combination`]), which a wrong sum passes with a chance below 2^-32.
-pub(super) fn judge(matrix: &Matrix, activations: &[i8], got: &Answer) -> Result<(), Refusal> {
+pub(super) fn judge(matrix: &Matrix, activations: &[i8], got: &Answer) -> Result<Answer, Refusal> {
     let (rows, cols) = (matrix.rows(), matrix.cols());
     let tokens = activations.len() / cols;
     let (trits, _) = operands(rows, cols, tokens);
@@ -129,8 +129,9 @@ pub(super) fn judge(matrix: &Matrix, activations: &[i8], got: &Answer) -> Result
     if sample.len() < rows {
         combination(&trits, activations, cols, &sums)?;
     }
-    let sums = sums.iter().copied().map(f64::from).collect();
-    hold("the product", got, &Answer::Floats(sums), Tolerance::Exact)
+    let want = Answer::Floats(sums.iter().copied().map(f64::from).collect());
+    hold("the product", got, &want, Tolerance::Exact)?;
+    Ok(want)
 }
 
 /// The rows that the oracle sums up, ascending.

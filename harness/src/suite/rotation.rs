@@ -79,15 +79,15 @@ impl Rotation {
             self.iterate(1);
             answers.push(Answer::from_f32(&by_row(&self.out, rows)));
         }
-        judge(&self.copies[0], &self.activations, &answers[0])?;
+        let want = judge(&self.copies[0], &self.activations, &answers[0])?;
         let wrong = |wrong: &crate::measure::Wrong<()>| Refusal::Wrong {
-            what: "a copy against the first".to_owned(),
+            what: "a copy".to_owned(),
             reason: Box::new(wrong.reason().clone()),
         };
         for answer in &answers[1..] {
-            Verified::check((), answer, &answers[0], Tolerance::Exact).map_err(|w| wrong(&w))?;
+            Verified::check((), answer, &want, Tolerance::Exact).map_err(|w| wrong(&w))?;
         }
-        Verified::check(self, &answers[0], &answers[0], Tolerance::Exact)
+        Verified::check(self, &answers[0], &want, Tolerance::Exact)
             .map_err(|w| Refusal::Failed(w.to_string()))
     }
 }

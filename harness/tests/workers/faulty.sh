@@ -1,8 +1,9 @@
 # A worker that breaks the protocol in the way that its first argument names. Its second argument,
 # where a way needs one, is a file to write to or a digest to answer. Each iteration is one round
-# of a loop, some hundreds of nanoseconds.
+# of a loop, some hundreds of nanoseconds. A third argument has it judge its answers.
 way=$1
 argument=$2
+judged=$3
 runs=0
 
 answer() { echo "{\"ns\":$1,\"check\":\"$2\"}"; }
@@ -38,6 +39,8 @@ run() {
     hundredth) work; answer $((n * 5)) aa ;;
     set-up-each-time) sleep 0.02; answer $((n + 500)) aa ;;
     digest) answer 1000 "$argument" ;;
+    wrong) [ -n "$judged" ] && echo '{"error":"off by 3","exit":3}' || answer 1000 aa ;;
+    two-faced) [ -n "$judged" ] && answer 1000 ab || answer 1000 aa ;;
     flips) [ "$runs" -lt 4 ] && answer 1000 aa || answer 1000 ab ;;
     loud) head -c 3000000 /dev/zero | tr '\0' e >&2; echo THE END >&2; answer 1000 aa; way=quits ;;
     quits) exit 9 ;;
