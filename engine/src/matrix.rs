@@ -362,6 +362,18 @@ mod tests {
         }
     }
 
+    #[test]
+    #[should_panic(expected = "weights begin on a cache line")]
+    fn weights_that_begin_within_a_line_are_refused() {
+        let kernel = Kernel::by_name("naive").unwrap();
+        let memory = Arc::new(Aligned::zeroed(256));
+        let matrix = Matrix::within(kernel, (8, 16), &memory, 16..16 + 128);
+        let mut input = Input::default();
+        input.set(&[0; 16], 16);
+        input.prepare(kernel);
+        matrix.sums(&input, 0..8, &mut [0; 8]);
+    }
+
     /// Some kernel of this machine makes something anew in each call, or none does.
     #[test]
     fn pieces_are_worth_a_call_and_occupy_all_threads() {
