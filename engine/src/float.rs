@@ -65,10 +65,6 @@ versions! {
     pub fn add(y: &mut [f32], x: &[f32]) = add_body
 }
 versions! {
-    /// `y[i] += a * x[i]`, the product rounded before it is added.
-    pub fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) = add_scaled_body
-}
-versions! {
     /// `gate[i] = max(gate[i], 0)^2 * up[i]`.
     pub fn relu2(gate: &mut [f32], up: &[f32]) = relu2_body
 }
@@ -97,14 +93,12 @@ versions! {
     pub fn finish(sums: &mut [i32], factors: &[f32]) = finish_body
 }
 versions! {
-    /// The activation quantiser of one token; returns the scale.
+    /// The activation quantiser of one token; returns the scale, or `None` where a value is NaN or
+    /// infinite.
     ///
     /// `m = max(max |x|, fl(1e-5))`, `s = fl(fl(1/m) * 127)`,
     /// `q = clamp(round-half-even(fl(x * s)), -128, 127)`.
-    ///
-    /// # Errors
-    /// The index of the first value that is NaN or infinite.
-    pub fn quantize(x: &[f32], q: &mut [i8]) -> Result<f32, usize> = quantize_body
+    pub fn quantize(x: &[f32], q: &mut [i8]) -> Option<f32> = quantize_body
 }
 
 /// What a [`softmax`] divided by, so that it can be joined with that of other scores.
@@ -213,13 +207,6 @@ fn scale_by_body(x: &[f32], factor: f32, w: &[f32], y: &mut [f32]) {
 fn add_body(y: &mut [f32], x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y += x;
-    }
-}
-
-#[inline(always)]
-fn add_scaled_body(y: &mut [f32], a: f32, x: &[f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += a * x;
     }
 }
 
@@ -339,12 +326,12 @@ pub(crate) fn exp_of_non_positive(x: f32) -> f32 {
 const MAGIC: f32 = 12_582_912.0;
 
 #[inline(always)]
-fn quantize_body(x: &[f32], q: &mut [i8]) -> Result<f32, usize> {
+fn quantize_body(x: &[f32], q: &mut [i8]) -> Option<f32> {
     // Magnitudes order like their bits; NaN and infinity come last.
     const INFINITE: u32 = 0x7f80_0000;
     let largest = x.iter().fold(0u32, |m, x| m.max(x.to_bits() & 0x7fff_ffff));
     if largest >= INFINITE {
-        return Err(x.iter().position(|x| !x.is_finite()).unwrap_or(0));
+        return None;
     }
     let m = f32::from_bits(largest).max(1e-5);
     let scale = (1.0 / m) * 127.0;
@@ -353,5 +340,5 @@ fn quantize_body(x: &[f32], q: &mut [i8]) -> Result<f32, usize> {
         // cast would take care of what no float here can be, one value at a time.
         *q = ((x * scale).clamp(-128.0, 127.0) + MAGIC).to_bits() as i8;
     }
-    Ok(scale)
+    Some(scale)
 }

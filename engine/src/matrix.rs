@@ -79,6 +79,9 @@ impl Clone for Matrix {
 
 impl Matrix {
     /// Packs `trits` for `kernel`.
+    ///
+    /// # Panics
+    /// When there is no memory for it.
     pub fn pack(kernel: Kernel, trits: &Trits) -> Self {
         let memory = kernel.pack(trits);
         Self {
@@ -90,10 +93,29 @@ impl Matrix {
         }
     }
 
+    /// As [`Matrix::pack`], or the bytes that there is no memory for. A kernel's `pack` can't say so,
+    /// so that its memory is asked for and given back first.
+    pub(crate) fn try_pack(kernel: Kernel, trits: &Trits) -> Result<Self, usize> {
+        if let Some(layout) = kernel.spec().layout() {
+            let bytes = (layout.bytes)(trits.rows(), trits.cols());
+            Aligned::try_zeroed(bytes).ok_or(bytes)?;
+        }
+        Ok(Self::pack(kernel, trits))
+    }
+
     /// Moves the weights of matrices that are read one after the other next to each other.
-    pub fn gather<const M: usize>(mut matrices: [&mut Matrix; M]) {
+    ///
+    /// # Panics
+    /// When there is no memory for it.
+    pub fn gather<const M: usize>(matrices: [&mut Matrix; M]) {
+        let gathered = Self::try_gather(matrices);
+        gathered.unwrap_or_else(|bytes| panic!("memory for {bytes} bytes of weights"));
+    }
+
+    /// As [`Matrix::gather`], or the bytes that there is no memory for.
+    pub(crate) fn try_gather<const M: usize>(mut matrices: [&mut Matrix; M]) -> Result<(), usize> {
         let (places, end) = side_by_side(matrices.each_ref().map(|m| m.bytes()));
-        let mut memory = Aligned::zeroed(end);
+        let mut memory = Aligned::try_zeroed(end).ok_or(end)?;
         for (matrix, place) in matrices.iter_mut().zip(places) {
             memory.as_mut_slice::<u8>()[place.clone()].copy_from_slice(matrix.weights());
             // Lets go of the old memory, so that never all weights are there twice.
@@ -104,6 +126,7 @@ impl Matrix {
         for matrix in matrices {
             matrix.memory = Arc::clone(&memory);
         }
+        Ok(())
     }
 
     /// The matrix whose weights, packed for `kernel`, are a part of `memory`.
@@ -360,6 +383,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "weights begin on a cache line")]
+    fn weights_that_begin_within_a_line_are_refused() {
+        let kernel = Kernel::by_name("naive").unwrap();
+        let memory = Arc::new(Aligned::zeroed(256));
+        let matrix = Matrix::within(kernel, (8, 16), &memory, 16..16 + 128);
+        let mut input = Input::default();
+        input.set(&[0; 16], 16);
+        input.prepare(kernel);
+        matrix.sums(&input, 0..8, &mut [0; 8]);
     }
 
     /// Some kernel of this machine makes something anew in each call, or none does.

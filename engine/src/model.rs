@@ -76,14 +76,15 @@ pub trait Source: Sync {
     /// Trits, row-major `[N, K]`, and the scale.
     ///
     /// # Errors
-    /// As the source has them.
+    /// As the source has them, or no memory.
     fn linear(
         &self,
         layer: usize,
         linear: Linear,
     ) -> Result<(Vec<i8>, WeightScale), CheckpointError> {
-        let (rows, cols) = linear.shape(self.config());
-        let mut trits = vec![0; rows * cols];
+        let mut trits = Vec::new();
+        let what = || format!("layer {layer}, the trits of {}", linear.name());
+        make_room(&mut trits, linear.shape(self.config()), what)?;
         let scale = self.read_linear(layer, linear, &mut trits)?;
         Ok((trits, scale))
     }
@@ -145,6 +146,16 @@ impl Group {
             Group::O => &[Linear::O],
             Group::GateUp => &[Linear::Gate, Linear::Up],
             Group::Down => &[Linear::Down],
+        }
+    }
+
+    /// The group that holds a linear.
+    pub(crate) fn of(linear: Linear) -> Self {
+        match linear {
+            Linear::Q | Linear::K | Linear::V => Group::Qkv,
+            Linear::O => Group::O,
+            Linear::Gate | Linear::Up => Group::GateUp,
+            Linear::Down => Group::Down,
         }
     }
 
@@ -245,7 +256,7 @@ pub struct Layer {
 impl Clone for Layer {
     fn clone(&self) -> Self {
         let mut projections = self.projections.clone();
-        gather(&mut projections);
+        Matrix::gather(matrices(&mut projections));
         Self {
             input_norm: self.input_norm.clone(),
             attn_sub_norm: self.attn_sub_norm.clone(),
@@ -296,20 +307,25 @@ impl Vocabulary {
     /// taken.
     ///
     /// # Errors
-    /// As the source has them.
+    /// As the source has them, or no memory.
     pub fn load_quantized(source: &dyn Source) -> Result<Self, Error> {
         let vocabulary = Self::load(source)?;
-        Ok(match source.quantized_head()? {
-            None => vocabulary.with_quantized_head(),
-            quantized_head => Self {
-                quantized_head,
-                ..vocabulary
-            },
+        let quantized_head = match source.quantized_head()? {
+            None => QuantizedHead::try_new(vocabulary.head())
+                .map_err(|bytes| no_memory("a quantised head".into(), bytes))?,
+            Some(head) => head,
+        };
+        Ok(Self {
+            quantized_head: Some(quantized_head),
+            ..vocabulary
         })
     }
 
     /// Adds a quantised copy of the output head: choosing the likeliest token then reads a fraction
     /// of the bytes, and the choice stays the same.
+    ///
+    /// # Panics
+    /// When there is no memory for it.
     pub fn with_quantized_head(mut self) -> Self {
         self.quantized_head = Some(QuantizedHead::new(self.head()));
         self
@@ -356,7 +372,7 @@ impl Model {
     /// Reads everything from `source` and packs each matrix for the kernel that `dispatch` chooses.
     ///
     /// # Errors
-    /// As the source has them.
+    /// As the source has them, or no memory.
     pub fn load(source: &dyn Source, dispatch: &dyn Dispatch) -> Result<Self, Error> {
         let vocabulary = Arc::new(Vocabulary::load(source)?);
         Self::with_vocabulary(source, dispatch, vocabulary)
@@ -366,7 +382,7 @@ impl Model {
     /// of the same weights, packed for different kernels, need only one.
     ///
     /// # Errors
-    /// As the source has them.
+    /// As the source has them, or no memory.
     pub fn with_vocabulary(
         source: &dyn Source,
         dispatch: &dyn Dispatch,
@@ -449,6 +465,25 @@ impl Model {
     }
 }
 
+/// Makes `trits` as long as a matrix of a shape; what it holds then is any trits. A `Vec` by itself ends
+/// the process where there is no memory.
+fn make_room(
+    trits: &mut Vec<i8>,
+    (rows, cols): (usize, usize),
+    what: impl Fn() -> String,
+) -> Result<(), CheckpointError> {
+    let bytes = rows.saturating_mul(cols);
+    let more = bytes.saturating_sub(trits.len());
+    let room = trits.try_reserve_exact(more);
+    room.map_err(|_| no_memory(what(), bytes))?;
+    trits.resize(bytes, 0);
+    Ok(())
+}
+
+fn no_memory(what: String, bytes: usize) -> CheckpointError {
+    CheckpointError::NoMemory { what, bytes }
+}
+
 /// `trits` is scratch: matrices are large, and memory that was touched before is cheaper.
 fn load_layer(
     source: &dyn Source,
@@ -460,7 +495,8 @@ fn load_layer(
     let kernels = Group::ALL.map(|group| dispatch.choose(&Place::of(config, layer, group)));
     let mut project = |group: Group| -> Result<Projection, Error> {
         let (rows, cols) = group.shape(config);
-        trits.resize(rows * cols, 0);
+        let what = || format!("layer {layer}, {}", group.name());
+        make_room(trits, (rows, cols), what)?;
         let mut parts = Vec::new();
         let mut rest = &mut trits[..];
         for &linear in group.linears() {
@@ -476,7 +512,8 @@ fn load_layer(
             parts.push((rows, scale));
         }
         let stacked = Trits::checked(rows, cols, std::mem::take(trits));
-        let matrix = Matrix::pack(kernels[group as usize], &stacked);
+        let matrix = Matrix::try_pack(kernels[group as usize], &stacked)
+            .map_err(|bytes| no_memory(what(), bytes))?;
         *trits = stacked.into_values();
         Ok(Projection { matrix, parts })
     };
@@ -489,7 +526,8 @@ fn load_layer(
                 project(Group::GateUp)?,
                 project(Group::Down)?,
             ];
-            gather(&mut projections);
+            Matrix::try_gather(matrices(&mut projections))
+                .map_err(|bytes| no_memory(format!("layer {layer}"), bytes))?;
             projections
         }
     };
@@ -502,10 +540,10 @@ fn load_layer(
     })
 }
 
-/// Brings the weights of a layer next to each other: on large pages, each matrix by itself would
+/// The matrices of a layer, to be brought next to each other: on large pages, each by itself would
 /// waste a part of its last one.
-fn gather(projections: &mut [Projection; 4]) {
-    Matrix::gather(projections.each_mut().map(|p| &mut p.matrix));
+fn matrices(projections: &mut [Projection; 4]) -> [&mut Matrix; 4] {
+    projections.each_mut().map(|p| &mut p.matrix)
 }
 
 #[cfg(test)]
@@ -514,6 +552,30 @@ mod tests {
     use crate::session::Session;
     use crate::synthetic;
     use crate::threads::Pool;
+
+    /// The smallest matrix has twice the bytes that a process can address.
+    #[test]
+    fn matrices_that_fit_no_memory_are_refused() {
+        let side = 1 << 24;
+        let source = synthetic::model(
+            Config {
+                vocab_size: 1,
+                hidden_size: side,
+                intermediate_size: side,
+                num_attention_heads: 1,
+                num_key_value_heads: 1,
+                head_dim: side,
+                ..synthetic::shape("tiny").unwrap()
+            },
+            1,
+        );
+        let refused = Model::load(&source, &Best).err().unwrap().to_string();
+        let says = "qkv: no memory for 844424930131968 bytes; expected";
+        assert!(refused.contains(says), "{refused}");
+        let refused = source.linear(0, Linear::Q).err().unwrap().to_string();
+        let says = "q_proj: no memory for 281474976710656 bytes; expected";
+        assert!(refused.contains(says), "{refused}");
+    }
 
     #[test]
     fn a_model_apart_answers_the_same_from_memory_of_its_own() {

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use tokenizers::ModelWrapper;
+
 /// Why text could not be handled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,7 +55,7 @@ impl Tokenizer {
     /// Reads `tokenizer.json` of a model's folder.
     ///
     /// # Errors
-    /// The file is missing, not regular, too large, or no tokenizer.
+    /// The file is missing, not regular, too large, or no tokenizer; or its tokens depend on chance.
     pub fn open(dir: &Path) -> Result<Self, TextError> {
         let path = dir.join("tokenizer.json");
         let failed = |found: String| TextError::File {
@@ -76,7 +78,20 @@ impl Tokenizer {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(failed(format!("has more than {MAX_BYTES} bytes")));
         }
-        let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| failed(e.to_string()))?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(&bytes).map_err(|e| failed(e.to_string()))?;
+        if let ModelWrapper::BPE(model) = inner.get_model()
+            && model.dropout.is_some_and(|dropout| dropout > 0.0)
+        {
+            return Err(failed(
+                "has a `dropout`, by which the tokens of a text are drawn at random".into(),
+            ));
+        }
+        // `transformers` sets both anew for every text; a prompt is neither cut nor filled up.
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|e| failed(e.to_string()))?;
         Ok(Self { inner })
     }
 
@@ -182,6 +197,8 @@ fn complete_len(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn trained() -> Tokenizer {
@@ -246,10 +263,42 @@ mod tests {
         assert_eq!(pieces.concat(), String::from_utf8_lossy(text));
     }
 
-    fn written(json: &str) -> Tokenizer {
+    fn written(json: &str) -> Result<Tokenizer, TextError> {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("tokenizer.json"), json).unwrap();
-        Tokenizer::open(dir.path()).unwrap()
+        Tokenizer::open(dir.path())
+    }
+
+    /// The trained fixture's, one value of its file another.
+    fn changed(at: &str, value: serde_json::Value) -> Result<Tokenizer, TextError> {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/trained");
+        let text = fs::read_to_string(fixtures.join("tokenizer.json")).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        *json.pointer_mut(at).unwrap() = value;
+        written(&json.to_string())
+    }
+
+    #[test]
+    fn a_prompt_is_neither_cut_nor_filled_up() {
+        let cut = json!({
+            "direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0
+        });
+        let filled = json!({
+            "strategy": { "Fixed": 16 }, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "!"
+        });
+        let ids: Vec<u32> = bytes(b"a prompt").collect();
+        for (at, value) in [("/truncation", cut), ("/padding", filled)] {
+            let tokenizer = changed(at, value).unwrap();
+            assert_eq!(tokenizer.encode("a prompt").unwrap(), ids, "{at}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_depend_on_chance_are_refused() {
+        assert!(changed("/model/dropout", json!(0.0)).is_ok());
+        let refused = changed("/model/dropout", json!(0.1)).err().unwrap();
+        assert!(refused.to_string().contains("`dropout`"), "{refused}");
     }
 
     #[test]
@@ -259,7 +308,8 @@ mod tests {
                 {"type": "ByteFallback"}, {"type": "Fuse"}]},
                 "model": {"type": "BPE", "byte_fallback": true, "merges": [], "vocab":
                 {"a": 0, "<0xF0>": 1, "<0x9F>": 2, "<0x98>": 3, "<0x80>": 4}}}"#,
-        );
+        )
+        .unwrap();
         let pieces = streamed(&tokenizer, [0, 1, 2, 3, 4, 0]);
         assert_eq!(pieces, ["a", "", "", "", "\u{1f600}", "a", ""]);
     }
@@ -270,7 +320,8 @@ mod tests {
             r#"{"version": "1.0", "decoder": {"type": "Metaspace", "replacement": "\u2581",
                 "prepend_scheme": "always", "split": true},
                 "model": {"type": "BPE", "merges": [], "vocab": {"\u2581a": 0, "\u2581b": 1}}}"#,
-        );
+        )
+        .unwrap();
         let pieces = streamed(&tokenizer, [0, 1, 1, 0]);
         assert_eq!(pieces, ["a", " b", " b", " a", ""]);
     }

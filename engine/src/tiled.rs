@@ -55,6 +55,19 @@ impl Tiled {
             "tokens {tokens:?} of {}",
             self.tokens
         );
+        if tokens.is_empty() || rows.is_empty() {
+            return;
+        }
+        let all = self.numbers.len() / self.tokens;
+        assert!(rows.end <= all, "rows {rows:?} of {all}");
+        let room = (tokens.len() - 1) * stride + rows.len();
+        assert!(
+            rows.len() <= stride && room <= to.len(),
+            "{} numbers for {} tokens, {} rows each, {stride} apart",
+            to.len(),
+            tokens.len(),
+            rows.len()
+        );
         let mut row = rows.start;
         while row < rows.end {
             let first = row / TILE * TILE;
@@ -126,6 +139,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows 16..38 of 37")]
+    fn rows_beyond_the_last_are_refused() {
+        numbered(2, 37).gather(0..2, 16..38, 22, &mut [0.0; 44]);
+    }
+
+    #[test]
+    #[should_panic(expected = "20 numbers for 3 tokens, 9 rows each, 10 apart")]
+    fn a_place_for_too_few_tokens_is_refused() {
+        numbered(3, 37).gather(0..3, 4..13, 10, &mut [0.0; 20]);
     }
 
     #[test]

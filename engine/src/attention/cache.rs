@@ -113,16 +113,6 @@ impl LayerCache {
         }
     }
 
-    /// Reads the key of `head` at `position` as float32, `[d]`.
-    pub fn read_key(&self, head: usize, position: usize, key: &mut [f32]) {
-        self.keys.read(head * self.capacity + position, key);
-    }
-
-    /// Reads the value of `head` at `position` as float32, `[d]`.
-    pub fn read_value(&self, head: usize, position: usize, value: &mut [f32]) {
-        self.values.read(head * self.capacity + position, value);
-    }
-
     /// Key/value heads.
     pub fn kv_heads(&self) -> usize {
         self.kv_heads
@@ -204,18 +194,6 @@ impl Store {
         }
     }
 
-    fn read(&self, row: usize, x: &mut [f32]) {
-        match self.rows(row..row + 1, x.len()) {
-            Rows::F32(numbers) => x.copy_from_slice(numbers),
-            Rows::Bf16(numbers) => float::widen(numbers, x),
-            Rows::Int8 { numbers, steps } => {
-                for (x, &q) in x.iter_mut().zip(numbers) {
-                    *x = f32::from(q) * steps[0];
-                }
-            }
-        }
-    }
-
     fn rows(&self, rows: Range<usize>, d: usize) -> Rows<'_> {
         let here = rows.start * d..rows.end * d;
         match self {
@@ -231,15 +209,16 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::super::products;
     use super::*;
 
-    /// One position of one head of four numbers, as read back.
+    /// The value of one position of one head of four numbers, as attention to it alone has it.
     fn read(format: CacheFormat, x: [f32; 4]) -> [f32; 4] {
         let mut cache = LayerCache::new(1, 4, 1, format).unwrap();
-        cache.store(0, &x, &[0.0; 4]);
-        let mut key = [f32::NAN; 4];
-        cache.read_key(0, 0, &mut key);
-        key
+        cache.store(0, &[0.0; 4], &x);
+        let mut value = [f32::NAN; 4];
+        products::weigh(cache.values(0, 0..1), &mut [1.0], 4, 4, &mut value);
+        value
     }
 
     #[test]
@@ -256,8 +235,8 @@ mod tests {
     fn what_is_not_finite_stays_so() {
         for format in CacheFormat::ALL {
             for bad in [f32::NAN, f32::INFINITY, -f32::from_bits(0x7fff_ffff)] {
-                let key = read(format, [1.0, bad, 1.0, 1.0]);
-                assert!(!key[1].is_finite(), "{format}: {bad} became {}", key[1]);
+                let value = read(format, [1.0, bad, 1.0, 1.0]);
+                assert!(!value[1].is_finite(), "{format}: {bad} became {}", value[1]);
             }
         }
     }

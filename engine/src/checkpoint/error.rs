@@ -94,6 +94,16 @@ pub enum CheckpointError {
         /// What was asked for.
         bytes: usize,
     },
+    /// There is no memory for what is made of tensors.
+    #[error(
+        "{what}: no memory for {bytes} bytes; expected a machine with more, or a smaller model"
+    )]
+    NoMemory {
+        /// What is made.
+        what: String,
+        /// What was asked for.
+        bytes: usize,
+    },
 }
 
 impl CheckpointError {

@@ -55,8 +55,9 @@ pub(super) fn map(path: &Path, at_least: u64, content: &str) -> Result<Mmap, Che
     // change under a `&[u8]`, and reading past a new end raises SIGBUS. So a
     // checkpoint must not be modified in place while it is open (the usual
     // way, writing a new file and renaming it, is safe). The damage would be
-    // wrong numbers at worst: values are copied into memory of our own and
-    // checked there, and nothing in the map is ever used as an index.
+    // wrong numbers at worst: headers, texts and values are copied into memory
+    // of our own and checked there, no `str` lies in the map, and nothing in
+    // it is ever used as an index.
     let map = unsafe { Mmap::map(&file) };
     map.map_err(|e| CheckpointError::io(path, "map", e))
 }

@@ -57,13 +57,14 @@ pub(super) fn read(file: &[u8], path: &Path) -> Result<Vec<(String, Entry)>, Che
 
 struct Header<'a> {
     path: &'a Path,
-    text: &'a str,
+    /// A copy: another process might change the file while it is parsed.
+    text: String,
     /// Bytes of the file after the header.
     data_len: usize,
 }
 
 impl<'a> Header<'a> {
-    fn find(file: &'a [u8], path: &'a Path) -> Result<Self, CheckpointError> {
+    fn find(file: &[u8], path: &'a Path) -> Result<Self, CheckpointError> {
         let syntax = |offset: usize, found: String, right: String| CheckpointError::Syntax {
             path: path.to_owned(),
             offset: offset as u64,
@@ -82,9 +83,10 @@ impl<'a> Header<'a> {
             return Err(syntax(0, found, right));
         }
         let (text, data) = rest.split_at(stated as usize);
-        let text = std::str::from_utf8(text).map_err(|e| {
+        let text = String::from_utf8(text.to_vec()).map_err(|e| {
+            let at = PREFIX + e.utf8_error().valid_up_to();
             let found = "a byte sequence that is not UTF-8".into();
-            syntax(PREFIX + e.valid_up_to(), found, "JSON in UTF-8".into())
+            syntax(at, found, "JSON in UTF-8".into())
         })?;
         Ok(Self {
             path,
@@ -93,11 +95,11 @@ impl<'a> Header<'a> {
         })
     }
 
-    fn raw_entries(&self) -> Result<Vec<(String, &'a RawValue)>, CheckpointError> {
-        serde_json::from_str::<RawEntries<'a>>(self.text)
+    fn raw_entries(&self) -> Result<Vec<(String, &RawValue)>, CheckpointError> {
+        serde_json::from_str::<RawEntries<'_>>(&self.text)
             .map(|entries| entries.0)
             .map_err(|error| {
-                let Fault { offset, message } = Fault::new(self.text, &error);
+                let Fault { offset, message } = Fault::new(&self.text, &error);
                 CheckpointError::Syntax {
                     path: self.path.to_owned(),
                     offset: (PREFIX + offset) as u64,

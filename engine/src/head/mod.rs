@@ -56,7 +56,7 @@ use crate::threads::{Scheduler, Work};
 
 use dot::ABREAST;
 use input::Input;
-pub(crate) use parts::PARTS;
+pub(crate) use parts::{PARTS, Room};
 use plane::{Plane, Rest};
 pub use search::Search;
 use search::{Best, GROUP, Group, Likeliest, WIDTH};
@@ -94,10 +94,21 @@ pub struct Effort {
 
 impl QuantizedHead {
     /// Quantises `head`.
+    ///
+    /// # Panics
+    /// When there is no memory for it.
     pub fn new(head: &FloatMatrix) -> Self {
+        let quantized = Self::try_new(head);
+        quantized.unwrap_or_else(|bytes| panic!("memory for a quantised head of {bytes} bytes"))
+    }
+
+    /// As [`QuantizedHead::new`], or the bytes that there is no memory for.
+    pub(crate) fn try_new(head: &FloatMatrix) -> Result<Self, usize> {
         let (rows, cols) = (head.rows(), head.cols());
-        let mut planes = BITS.map(|bits| Plane::new(bits, rows, cols));
-        let mut norms = vec![0f32; rows];
+        let Room {
+            mut planes,
+            mut norms,
+        } = Room::of(rows, cols)?;
         let [first, second, third] = &mut planes;
         (first.slots(), second.slots(), third.slots(), &mut norms)
             .into_par_iter()
@@ -112,7 +123,7 @@ impl QuantizedHead {
                     third.take(rest);
                 },
             );
-        Self::of(planes, norms)
+        Ok(Self::of(planes, norms))
     }
 
     fn of(planes: [Plane; BITS.len()], norms: Vec<f32>) -> Self {

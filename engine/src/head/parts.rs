@@ -1,5 +1,6 @@
 //! A quantised head as bytes, to be kept and taken up again.
 
+use bytemuck::allocation::try_zeroed_vec;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::plane::Plane;
@@ -10,6 +11,26 @@ use crate::synthetic::split_mix;
 
 /// Codes and rows of each plane, and the norms.
 pub(crate) const PARTS: usize = 2 * BITS.len() + 1;
+
+/// Memory of a head, to be filled.
+pub(crate) struct Room {
+    pub(super) planes: [Plane; BITS.len()],
+    pub(super) norms: Vec<f32>,
+}
+
+impl Room {
+    /// For a head of `rows` x `cols`, or the bytes that there is no memory for.
+    pub fn of(rows: usize, cols: usize) -> Result<Self, usize> {
+        let zeroed = || {
+            let [a, b, c] = BITS.map(|bits| Plane::try_zeroed(bits, rows, cols));
+            let norms = try_zeroed_vec(rows).ok()?;
+            let planes = [a?, b?, c?];
+            Some(Self { planes, norms })
+        };
+        let parts = QuantizedHead::part_bytes(rows, cols);
+        zeroed().ok_or_else(|| parts.into_iter().fold(0, usize::saturating_add))
+    }
+}
 
 impl QuantizedHead {
     /// Bytes of each part of a head of `rows` x `cols`.
@@ -29,15 +50,16 @@ impl QuantizedHead {
         std::array::from_fn(|_| parts.next().unwrap_or(bytemuck::cast_slice(&self.norms)))
     }
 
-    /// A head of `rows` x `cols` whose parts `read` writes, told which; `None` when a norm or a step
-    /// is less than zero, or no number.
+    /// A head whose parts `read` writes, told which; `None` when a norm or a step is less than zero, or
+    /// no number.
     pub(crate) fn from_parts<E>(
-        rows: usize,
-        cols: usize,
+        room: Room,
         mut read: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
     ) -> Result<Option<Self>, E> {
-        let mut planes = BITS.map(|bits| Plane::new(bits, rows, cols));
-        let mut norms = vec![0_f32; rows];
+        let Room {
+            mut planes,
+            mut norms,
+        } = room;
         let parts = planes.iter_mut().flat_map(Plane::parts_mut);
         let parts = parts.chain([bytemuck::cast_slice_mut(&mut norms)]);
         for (i, part) in parts.enumerate() {

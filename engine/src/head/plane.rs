@@ -1,5 +1,6 @@
 //! A few bits of every weight of a matrix, and how much of it they leave.
 
+use bytemuck::allocation::try_zeroed_vec;
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 
@@ -59,15 +60,16 @@ pub(super) struct Slot<'a> {
 }
 
 impl Plane {
-    /// A plane whose rows are to be taken from the weights, all through [`Plane::slots`].
-    pub fn new(bits: usize, rows: usize, cols: usize) -> Self {
+    /// A plane whose rows are to be taken from the weights, all through [`Plane::slots`]; `None` where
+    /// there is no memory for it.
+    pub fn try_zeroed(bits: usize, rows: usize, cols: usize) -> Option<Self> {
         let width = padded(cols, bits) * bits / 8;
-        Self {
+        Some(Self {
             bits,
             width,
-            codes: Aligned::zeroed(rows * width),
-            rows: vec![Row::default(); rows],
-        }
+            codes: Aligned::try_zeroed(rows.checked_mul(width)?)?,
+            rows: try_zeroed_vec(rows).ok()?,
+        })
     }
 
     /// Bytes of codes, and of what is known of rows.

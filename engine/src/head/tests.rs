@@ -274,3 +274,11 @@ fn most_rows_are_excluded() {
         assert!(effort.bytes < rows * cols * 7 / 10, "{effort:?}");
     }
 }
+
+#[test]
+fn a_head_that_fits_no_memory_is_refused() {
+    // Three planes of a line and two numbers a row, and a norm.
+    let bytes = 3 * (64 + 8) + 4;
+    assert_eq!(Room::of(1 << 50, 8).err(), Some(bytes << 50));
+    assert_eq!(Room::of(usize::MAX, 8).err(), Some(usize::MAX));
+}

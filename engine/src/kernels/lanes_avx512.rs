@@ -167,6 +167,7 @@ mod x86 {
     ///
     /// # Safety
     /// The CPU must have AVX-512 F, BW and VNNI, and what `U` needs.
+    /// The weights must begin on a cache line.
     #[inline(always)]
     pub(in super::super) unsafe fn rows<U: Unpack<F>, const F: usize>(
         op: &Operands<'_>,

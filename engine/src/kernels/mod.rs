@@ -7,7 +7,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::aligned::Aligned;
+use crate::aligned::{Aligned, LINE};
 use crate::input::Quantized;
 use crate::isa::{Isa, Missing};
 use crate::matrix::Scaling;
@@ -101,7 +101,9 @@ pub struct Spec {
     /// are any: to the bits of floats, in the order of [`crate::tiled`].
     scales: bool,
     pack: Pack,
+    /// Precondition: the machine has the instructions of `isa`.
     prepare: unsafe fn(&Quantized, &mut Aligned),
+    /// Preconditions: the machine has the instructions of `isa`, and the weights begin on a cache line.
     rows: unsafe fn(&Operands<'_>, Range<usize>, &mut [i32]),
     /// `None` for kernels from outside of this crate.
     layout: Option<Layout>,
@@ -233,8 +235,14 @@ impl Kernel {
         unsafe { (self.0.prepare)(quantized, tables) }
     }
 
+    /// # Panics
+    /// When the weights do not begin on a cache line, or sizes do not fit.
     pub(crate) fn rows(self, operands: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
-        // SAFETY: the one precondition of `rows` is the instruction set, which a `Kernel` proves.
+        assert!(
+            operands.weights.as_ptr().addr().is_multiple_of(LINE),
+            "weights begin on a cache line"
+        );
+        // SAFETY: a `Kernel` proves the instruction set, and where the weights begin was just seen.
         // Sizes are the kernel's own to check: it slices `weights` and `out` before any pointer.
         unsafe { (self.0.rows)(operands, range, out) }
     }

@@ -37,6 +37,7 @@ struct Codes<const F: usize>([[[u8; LINE]; TILES]; F]);
 ///
 /// # Safety
 /// The CPU must have AVX-512 F, BW and VNNI, and what `U` needs.
+/// The weights must begin on a cache line.
 #[inline(always)]
 pub(super) unsafe fn rows<U: Unpack<F>, const F: usize>(
     unpack: U,

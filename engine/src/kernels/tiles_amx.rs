@@ -97,6 +97,10 @@ mod x86 {
     /// Packed lines of a block of a tile of rows.
     type Block = [[u8; LINE]; LINES];
 
+    /// Room for blocks that are not whole, on a line as the packed ones.
+    #[repr(align(64))]
+    struct Room([Block; PAIR]);
+
     /// Unpacked codes of a block of two tiles of rows: `[step][tile][quad][row]`.
     #[derive(Clone, Copy)]
     #[repr(align(64))]
@@ -114,6 +118,7 @@ mod x86 {
 
     /// # Safety
     /// The CPU must have the features of [`Isa::AmxInt8`].
+    /// The weights must begin on a cache line.
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub(super) unsafe fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
         let tokens = op.quantized.tokens();
@@ -153,7 +158,7 @@ mod x86 {
             lines_of_a_tile: lanes::lines::<FIELDS>(op.cols),
             tiles: op.rows.div_ceil(ROWS),
         };
-        let mut room = [[[0; LINE]; LINES]; PAIR];
+        let mut room = Room([[[0; LINE]; LINES]; PAIR]);
         let mut codes = Codes([[[[0; LINE]; HEIGHT]; PAIR]; STEPS]);
         let mut sums = [Sums::zero(), Sums::zero()];
         let [sums, free] = &mut sums;
@@ -284,17 +289,12 @@ mod x86 {
         /// whatever `room` holds: no step takes their codes, or these meet the zeros beyond the
         /// columns. The last tile stands in for those beyond the matrix.
         #[inline(always)]
-        fn block<'b>(
-            &self,
-            row: usize,
-            block: usize,
-            room: &'b mut [Block; PAIR],
-        ) -> [&'b Block; PAIR]
+        fn block<'b>(&self, row: usize, block: usize, room: &'b mut Room) -> [&'b Block; PAIR]
         where
             'a: 'b,
         {
             let mut tile = row / ROWS;
-            room.each_mut().map(|room| {
+            room.0.each_mut().map(|room| {
                 let lines = &self.lines[tile.min(self.tiles - 1) * self.lines_of_a_tile..];
                 let lines = &lines[block * LINES..self.lines_of_a_tile];
                 tile += 1;
@@ -338,7 +338,8 @@ mod x86 {
                 prefetch::far_beyond(packed[line].as_ptr(), far);
                 prefetch::beyond(packed[line].as_ptr(), prefetch::NEAR);
                 // SAFETY: the caller vouches for the features; a line and a quad of codes are as
-                // long as a register.
+                // long as a register. They are aligned like one, too: `Codes` and `Room` by their
+                // types, weights as `Spec::rows` asks.
                 unsafe {
                     let plain = unpack.plain(_mm512_load_si512(packed[line].as_ptr().cast()));
                     for (field, plain) in plain.into_iter().enumerate() {

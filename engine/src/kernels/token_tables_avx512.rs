@@ -82,6 +82,7 @@ struct Scratch {
 ///
 /// # Safety
 /// The CPU must have the features of [`crate::isa::Isa::Avx512Vbmi`].
+/// The weights must begin on a cache line.
 #[inline(always)]
 pub(super) unsafe fn rows(op: &Operands<'_>, served: usize, range: Range<usize>, out: &mut [i32]) {
     thread_local! {

@@ -223,6 +223,7 @@ mod x86 {
 
     /// # Safety
     /// The CPU must have the features of [`Isa::Avx512Vbmi`].
+    /// The weights must begin on a cache line.
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
     pub(super) unsafe fn rows(op: &Operands<'_>, range: Range<usize>, out: &mut [i32]) {
         // SAFETY: this function's own features.

@@ -50,8 +50,8 @@ impl Observer for () {
 
 /// One sequence on one model.
 ///
-/// Buffers are made when the session begins; a token allocates nothing once those of its context
-/// length have been seen.
+/// The caches are made when the session begins; other buffers grow as larger batches and longer
+/// contexts come, so that a token allocates nothing once one of its context length has been seen.
 pub struct Session<'m> {
     model: &'m Model,
     scheduler: &'m dyn Scheduler,

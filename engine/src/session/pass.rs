@@ -151,7 +151,7 @@ impl Pass<'_> {
         self.observer.done(Part::Norm);
     }
 
-    /// Multiplies `scratch.normed` by the weights of `group`, into `scratch.rows`.
+    /// Multiplies `scratch.normed` by the weights of `group`, into `scratch.product`.
     fn project(&mut self, group: Group) -> Result<(), Error> {
         let projection = self.layer.projection(group);
         let matrix = projection.matrix();

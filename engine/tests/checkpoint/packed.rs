@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bitgauge_engine::aligned::Aligned;
 use bitgauge_engine::checkpoint::{
     Checkpoint, CheckpointError, Config, Floats, Linear, LinearClass, Norm, Origin, Packed,
     WeightScale,
@@ -184,6 +185,42 @@ fn kernels_may_differ_within_a_layer() {
     same_numbers(&packed, &source);
     let expected = answers(&load(&source, &Best).unwrap());
     assert_eq!(answers(&load(&packed, &mixed).unwrap()), expected);
+}
+
+/// One byte a weight, which is not what the table's kernel of that name packs.
+#[test]
+fn a_kernel_of_another_crate_with_a_name_of_the_table_is_packed_for_anew() {
+    static TWIN: Spec = Spec::portable(
+        "naive",
+        "one byte a weight",
+        8.0,
+        1,
+        |trits| {
+            let rows = (0..trits.rows()).flat_map(|n| trits.row(n));
+            let bytes: Vec<u8> = rows.map(|&trit| trit as u8).collect();
+            Aligned::from(&bytes[..])
+        },
+        |_, _| {},
+        |op: &Operands<'_>, range: Range<usize>, out: &mut [i32]| {
+            let tokens = op.quantized.tokens();
+            for (n, out) in range.zip(out.chunks_exact_mut(tokens)) {
+                let row = &op.weights[n * op.cols..][..op.cols];
+                for (t, sum) in out.iter_mut().enumerate() {
+                    let pairs = row.iter().zip(op.quantized.row(t));
+                    *sum = pairs
+                        .map(|(&w, &q)| i32::from(w as i8) * i32::from(q))
+                        .sum();
+                }
+            }
+        },
+    );
+    let twin = Kernel::new(&TWIN).unwrap();
+    let source = fixture("C");
+    let stored = Stored::new(&packed(&source, &naive()));
+    let packed = stored.open().unwrap();
+    assert!(packed.suits(&naive()) && !packed.suits(&twin));
+    let expected = answers(&load(&source, &naive()).unwrap());
+    assert_eq!(answers(&load(&packed, &twin).unwrap()), expected);
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub(super) struct Metadata<'a> {
 /// Alignment of a file that does not name one.
 const ALIGNMENT: u64 = 32;
 
+/// Bytes of a text at most that is looked at: all that are, are single words.
+const LONGEST_TEXT: usize = 1000;
+
 impl<'a> Metadata<'a> {
     pub fn new(file: &'a [u8], path: &'a Path) -> Self {
         Self {
@@ -166,8 +169,11 @@ impl<'a> Metadata<'a> {
     }
 
     fn text(&self, key: &str) -> Result<Option<String>> {
-        self.typed(key, "text", |value| match value {
-            Value::Text(range) => String::from_utf8(self.file[range.clone()].to_vec()).ok(),
+        let right = format!("text of at most {LONGEST_TEXT} bytes");
+        self.typed(key, &right, |value| match value {
+            Value::Text(range) if range.len() <= LONGEST_TEXT => {
+                String::from_utf8(self.file[range.clone()].to_vec()).ok()
+            }
             _ => None,
         })
     }
@@ -214,8 +220,10 @@ impl<'a> Metadata<'a> {
             Value::Flag(flag) => flag.to_string(),
             Value::Array(elements) => format!("an array of {elements}"),
             Value::Text(range) => {
-                let most = range.start..range.end.min(range.start + 1000);
-                shown(&String::from_utf8_lossy(&self.file[most]))
+                let most = range.start..range.end.min(range.start + LONGEST_TEXT);
+                // A copy: a `str` must not lie in the map.
+                let start = self.file[most].to_vec();
+                shown(&String::from_utf8_lossy(&start))
             }
         }
     }

@@ -9,12 +9,18 @@ use super::super::error::CheckpointError;
 /// a hostile file from exhausting the stack.
 const DEEPEST: usize = 4;
 
+/// Elements of all arrays of texts and of arrays, which are passed one by one: vocabularies and
+/// merges have some hundred thousand. A bound of our own, so that a hostile file costs little time.
+const MOST_PASSED: u64 = 1 << 24;
+
 /// A position in the file, which moves past what was read. Lengths are compared with what is left
 /// before anything is done with them.
 pub(super) struct Reader<'a> {
     file: &'a [u8],
     at: usize,
     path: &'a Path,
+    /// Elements that were passed one by one.
+    passed: u64,
 }
 
 /// A value of the metadata.
@@ -34,7 +40,12 @@ pub(super) enum Value {
 
 impl<'a> Reader<'a> {
     pub fn new(file: &'a [u8], path: &'a Path) -> Self {
-        Self { file, at: 0, path }
+        Self {
+            file,
+            at: 0,
+            path,
+            passed: 0,
+        }
     }
 
     /// The offset of what is read next.
@@ -144,7 +155,13 @@ impl<'a> Reader<'a> {
             return Err(self.fault(start, found, right));
         }
         match kind {
-            7..=9 => {
+            8 | 9 => {
+                self.passed = self.passed.saturating_add(count);
+                if self.passed > MOST_PASSED {
+                    let found = format!("{key} has {count} elements of no fixed size");
+                    let right = format!("at most {MOST_PASSED} of them in all arrays together");
+                    return Err(self.fault(start, found, right));
+                }
                 for _ in 0..count {
                     self.value_of(kind, start, key, depth + 1)?;
                 }

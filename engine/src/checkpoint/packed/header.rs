@@ -15,7 +15,7 @@ use super::super::json::Fault;
 use super::sections::Sections;
 use super::{MAGIC, MAKE, PAGE, Result, VERSION};
 use crate::head::QuantizedHead;
-use crate::kernels::layout;
+use crate::kernels::layout::{self, Layout};
 use crate::kernels::{self, Spec};
 use crate::model::Group;
 
@@ -169,8 +169,15 @@ impl Header {
     }
 
     /// The kernel that a matrix is packed for.
-    pub fn spec(&self, layer: usize, group: Group) -> Option<&'static Spec> {
-        kernels::spec(&self.layers[layer].kernels[group as usize]).ok()
+    pub fn spec(&self, layer: usize, group: Group) -> &'static Spec {
+        let spec = kernels::spec(&self.layers[layer].kernels[group as usize]);
+        spec.expect("a kernel of the table, as whoever read or made the header has seen")
+    }
+
+    /// What the packed bytes of a matrix say.
+    pub fn layout(&self, layer: usize, group: Group) -> &'static Layout {
+        let layout = self.spec(layer, group).layout();
+        layout.expect("a kernel with a layout, as whoever read or made the header has seen")
     }
 
     fn check(&self, path: &Path) -> Result<()> {
@@ -208,10 +215,13 @@ impl Header {
                 }
             }
             for name in &layer.kernels {
-                if let Err(unknown) = kernels::spec(name) {
-                    let found = format!("layer {i} is packed for `{}`: {unknown}", shown(name));
-                    return file(found, format!("a kernel of this build; {MAKE}"));
-                }
+                let why = match kernels::spec(name) {
+                    Ok(spec) if spec.layout().is_some() => continue,
+                    Ok(_) => "what it packs can't be checked".to_owned(),
+                    Err(unknown) => unknown.to_string(),
+                };
+                let found = format!("layer {i} is packed for `{}`: {why}", shown(name));
+                return file(found, format!("a kernel of this build; {MAKE}"));
             }
         }
         let now = Self::packings(&self.layers);

@@ -127,9 +127,11 @@ impl Packed {
         })
     }
 
+    /// Names do not say it: one from another crate may have that of a kernel of the table.
     fn is_packed_for(&self, layer: usize, kernels: [Kernel; 4]) -> bool {
-        let names = self.header.layers[layer].kernels.iter();
-        names.eq(kernels.iter().map(|kernel| kernel.spec().name()))
+        let specs = Group::ALL.map(|group| self.header.spec(layer, group));
+        let mut pairs = specs.into_iter().zip(kernels);
+        pairs.all(|(spec, kernel)| std::ptr::eq(spec, kernel.spec()))
     }
 
     /// The norms of a layer follow that in front of the head, in the order of [`Norm::ALL`].

@@ -15,7 +15,7 @@ use super::sections::{Section, matrices};
 use super::{MAKE, PIECE, Packed};
 use crate::aligned::Aligned;
 use crate::buffer::Buffer;
-use crate::head::QuantizedHead;
+use crate::head::{QuantizedHead, Room};
 use crate::kernels::Kernel;
 use crate::matrix::Matrix;
 use crate::model::{Group, Projection};
@@ -58,14 +58,15 @@ impl Packed {
     }
 
     fn room<T: Pod>(&self, section: &Section) -> Result<Buffer<T>> {
-        Buffer::try_zeroed(section.bytes / size_of::<T>()).ok_or_else(|| self.no_memory(section))
+        Buffer::try_zeroed(section.bytes / size_of::<T>())
+            .ok_or_else(|| self.no_memory(&section.name, section.bytes))
     }
 
-    fn no_memory(&self, section: &Section) -> CheckpointError {
+    fn no_memory(&self, what: &str, bytes: usize) -> CheckpointError {
         CheckpointError::Memory {
             path: self.path.clone(),
-            tensor: section.name.clone(),
-            bytes: section.bytes,
+            tensor: what.into(),
+            bytes,
         }
     }
 
@@ -102,7 +103,9 @@ impl Packed {
         let config = &self.header.config;
         let sections = &self.sections.quantized_head;
         let read = |i: usize, out: &mut [u8]| self.read(&sections[i], out, |_, _| Ok(()));
-        let head = QuantizedHead::from_parts(config.vocab_size, config.hidden_size, read)?;
+        let room = Room::of(config.vocab_size, config.hidden_size)
+            .map_err(|bytes| self.no_memory("the quantised head", bytes))?;
+        let head = QuantizedHead::from_parts(room, read)?;
         head.ok_or_else(|| {
             let found = "a quantised head with a norm or a step below 0";
             CheckpointError::file(&self.path, found, format!("norms and steps; {MAKE}"))
@@ -113,15 +116,14 @@ impl Packed {
     fn layer_bytes(&self, layer: usize) -> Result<Aligned> {
         let section = &self.sections.layers[layer];
         let (places, _) = matrices(&self.header, layer);
-        let layouts = Group::ALL.map(|group| self.header.spec(layer, group)?.layout());
-        let mut memory =
-            Aligned::try_zeroed(section.bytes).ok_or_else(|| self.no_memory(section))?;
+        let layouts = Group::ALL.map(|group| self.header.layout(layer, group));
+        let mut memory = Aligned::try_zeroed(section.bytes)
+            .ok_or_else(|| self.no_memory(&section.name, section.bytes))?;
         self.read(section, memory.as_mut_slice(), |at, piece| {
             for (place, layout) in places.iter().zip(layouts) {
                 let start = place.start.clamp(at, at + piece.len());
                 let end = place.end.clamp(start, at + piece.len());
-                let unsound = layout.and_then(|l| l.unsound_at(&piece[start - at..end - at]));
-                if let Some(byte) = unsound {
+                if let Some(byte) = layout.unsound_at(&piece[start - at..end - at]) {
                     return Err(Wrong(start + byte, "codes of trits"));
                 }
             }
@@ -134,10 +136,9 @@ impl Packed {
     pub(super) fn read_layer(&self, layer: usize, kernels: [Kernel; 4]) -> Result<[Projection; 4]> {
         let memory = Arc::new(self.layer_bytes(layer)?);
         let (places, _) = matrices(&self.header, layer);
-        let mut places = places.into_iter();
         Ok(Group::ALL.map(|group| {
             let shape = group.shape(&self.header.config);
-            let weights = places.next().unwrap_or_default();
+            let weights = places[group as usize].clone();
             let matrix = Matrix::within(kernels[group as usize], shape, &memory, weights);
             let parts = group.linears().iter().map(|&linear| {
                 let (rows, _) = linear.shape(&self.header.config);
@@ -155,16 +156,14 @@ impl Packed {
         trits: &mut [i8],
     ) -> Result<WeightScale> {
         let config = &self.header.config;
-        let holds = |group: &Group| group.linears().contains(&linear);
-        let group = Group::ALL.into_iter().find(holds).unwrap_or(Group::Qkv);
+        let group = Group::of(linear);
         let before = group.linears().iter().take_while(|&&l| l != linear);
         let first = before.map(|l| l.shape(config).0).sum();
         let memory = self.layer_bytes(layer)?;
         let (places, _) = matrices(&self.header, layer);
         let weights = &memory.as_slice()[places[group as usize].clone()];
-        if let Some(layout) = self.header.spec(layer, group).and_then(|s| s.layout()) {
-            layout.unpack(weights, group.shape(config), first, trits);
-        }
+        let layout = self.header.layout(layer, group);
+        layout.unpack(weights, group.shape(config), first, trits);
         Ok(self.scale(layer, linear))
     }
 
@@ -182,6 +181,7 @@ fn finite<const B: usize>(
     if !words.iter().fold(false, |any, &word| any | bad(word)) {
         return Ok(());
     }
-    let first = words.iter().position(|&word| bad(word)).unwrap_or(0);
+    let first = words.iter().position(|&word| bad(word));
+    let first = first.expect("a bad word, of which there is one");
     Err(Wrong(at + first * B, "finite values"))
 }

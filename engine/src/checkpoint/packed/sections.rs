@@ -57,7 +57,7 @@ impl Sections {
         let norms = norms
             .saturating_add(hidden)
             .saturating_mul(size_of::<f32>());
-        let mut parts = QuantizedHead::part_bytes(vocab, hidden).into_iter();
+        let parts = QuantizedHead::part_bytes(vocab, hidden);
         Self {
             embedding: next("the embedding".into(), real(header.embedding.bytes())),
             head: header
@@ -65,8 +65,7 @@ impl Sections {
                 .map(|width| next("the head".into(), real(width.bytes()))),
             norms: next("the norms".into(), norms),
             quantized_head: std::array::from_fn(|i| {
-                let bytes = parts.next().unwrap_or(usize::MAX);
-                next(format!("part {i} of the quantised head"), bytes)
+                next(format!("part {i} of the quantised head"), parts[i])
             }),
             layers: (0..config.num_hidden_layers)
                 .map(|layer| {
@@ -93,7 +92,6 @@ impl Sections {
 pub(super) fn matrices(header: &Header, layer: usize) -> ([Range<usize>; 4], usize) {
     side_by_side(Group::ALL.map(|group| {
         let (rows, cols) = group.shape(&header.config);
-        let layout = header.spec(layer, group).and_then(|spec| spec.layout());
-        layout.map_or(0, |layout| (layout.bytes)(rows, cols))
+        (header.layout(layer, group).bytes)(rows, cols)
     }))
 }

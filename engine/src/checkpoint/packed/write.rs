@@ -37,7 +37,8 @@ impl Packed {
         let quantized_head = match vocabulary.quantized_head() {
             Some(head) => head,
             None => {
-                made = QuantizedHead::new(vocabulary.head());
+                made = QuantizedHead::try_new(vocabulary.head())
+                    .map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
                 &made
             }
         };

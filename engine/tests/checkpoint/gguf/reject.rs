@@ -1,5 +1,7 @@
 //! Damaged and hostile files: each refused, with the place of the fault.
 
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
 use super::file::{
@@ -172,6 +174,56 @@ fn arrays_of_arrays_end_somewhere() {
     assert!(message.contains("levels deep"), "{message}");
     let start = at(&file.bytes(), "deep") + 12 + 4;
     assert_eq!(offset, Some((start + 4 * 12) as u64));
+}
+
+/// A file with so many zeros behind byte `at`, which take no room on a disk.
+fn with_hole(bytes: &[u8], at: usize, zeros: u64) -> Stored {
+    let stored = Stored::new(&bytes[..at]);
+    let file = OpenOptions::new().write(true).open(stored.path());
+    let mut file = file.unwrap();
+    file.seek(SeekFrom::Start(at as u64 + zeros)).unwrap();
+    file.write_all(&bytes[at..]).unwrap();
+    stored
+}
+
+#[test]
+fn words_longer_than_any_that_is_known_are_refused_unread() {
+    const HOLE: u64 = 300 << 30;
+    let mut bytes = small().bytes();
+    let word = at(&bytes, "bitnet-b1.58");
+    bytes[word..word + 8].copy_from_slice(&(12 + HOLE).to_le_bytes());
+    let refused = with_hole(&bytes, word + 20, HOLE).open().err().unwrap();
+    let message = refused.to_string();
+    let key = at(&bytes, "general.architecture");
+    let says = format!("at byte {key}: `general.architecture` is bitnet-b1.58");
+    assert!(message.contains(&says), "{message}");
+    assert!(message.contains("text of at most 1000 bytes"), "{message}");
+}
+
+#[test]
+fn arrays_that_say_nothing_cost_little() {
+    let array = |kind: u32, count: u64| {
+        let mut file = small();
+        let value = [kind.to_le_bytes().to_vec(), count.to_le_bytes().to_vec()].concat();
+        file.set("large", 9, value);
+        let bytes = file.bytes();
+        let start = at(&bytes, "large") + 8 + 5 + 4;
+        (bytes, start)
+    };
+    // Truth values, of which none is read.
+    let count = 30 << 30;
+    let (bytes, start) = array(7, count);
+    let started = Instant::now();
+    assert!(with_hole(&bytes, start + 12, count).open().is_ok());
+    assert!(started.elapsed() < Duration::from_secs(5));
+    for kind in [8, 9] {
+        let count = (1 << 24) + 1;
+        let (bytes, start) = array(kind, count);
+        let refused = with_hole(&bytes, start + 12, 12 * count).open().err();
+        let message = refused.unwrap().to_string();
+        let says = format!("at byte {start}: large has 16777217 elements of no fixed size");
+        assert!(message.contains(&says), "{message}");
+    }
 }
 
 #[test]
