@@ -3,7 +3,8 @@
 #
 # REV defaults to where this branch left origin/main, or the parent commit where that is HEAD itself.
 #
-#   GATE_MARGIN    speedups within this count as unchanged           [2%]
+#   GATE_MARGIN    speedups within this count as unchanged           [that of `bitgauge gate`: 2%,
+#                                                                    or what `calibrate` asks for]
 #   GATE_MAX_TIME  seconds of measuring                              [120]
 #   GATE_OUT       the run folder, which is made anew                [target/ci-gate]
 #   GATE_UNCLEAR   what an unclear verdict does: `pass` or `fail`    [pass]
@@ -17,7 +18,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-margin=${GATE_MARGIN:-2%}
 max_time=${GATE_MAX_TIME:-120}
 out=${GATE_OUT:-target/ci-gate}
 unclear=${GATE_UNCLEAR:-pass}
@@ -57,7 +57,7 @@ rm -rf "$out"
 
 status=0
 cargo run --release --package bitgauge -- \
-    gate --against "$commit" --margin "$margin" --max-time "$max_time" --out "$out" || status=$?
+    gate --against "$commit" ${GATE_MARGIN:+--margin "$GATE_MARGIN"} --max-time "$max_time" --out "$out" || status=$?
 
 if [ "$status" -eq 101 ]; then
     could_not_run "the gate did not build, or failed in a way that it should not"

@@ -1,4 +1,4 @@
-//! A worker in ten lines: try `echo '{"op":"hello"}' | cargo run --example serve`.
+//! A worker in a few lines: try `echo '{"op":"hello"}' | cargo run --example serve`.
 
 use bitgauge::worker::Server;
 

@@ -10,7 +10,15 @@ use serde_json::Value;
 /// What `bench` writes to stdout for a prompt of 40, which is more than a batch, and 12 tokens.
 fn bench(more: &[&str]) -> String {
     let trained = fixtures().join("trained");
-    let fixed = ["bench", trained.to_str().unwrap(), "-p", "40", "-n", "12"];
+    let fixed = [
+        "bench",
+        "-m",
+        trained.to_str().unwrap(),
+        "-p",
+        "40",
+        "-n",
+        "12",
+    ];
     let ended = end(&mut bitgauge(fixed.iter().chain(more)));
     assert_eq!(ended.status, Some(0), "{ended:?}");
     ended.stdout
@@ -18,7 +26,7 @@ fn bench(more: &[&str]) -> String {
 
 #[test]
 fn rows_have_llama_bench_s_names_and_their_figures_agree() {
-    let text = bench(&["-r", "3", "-o", "json", "--threads", "1", "-d", "0,5"]);
+    let text = bench(&["-r", "3", "-o", "json", "-t", "1", "-d", "0,5"]);
     let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
     let number = |row: &Value, name: &str| row[name].as_f64().unwrap_or(f64::NAN);
     let lengths = ["n_prompt", "n_gen", "n_depth"];
@@ -109,6 +117,7 @@ fn what_cannot_be_timed_is_refused() {
         (&["tiny", "-p", "x"], "invalid"),
         (&["tiny", "--kernel", "fastest"], "fastest"),
         (&["nowhere"], "neither a folder"),
+        (&["tiny", "-m", "tiny"], "cannot be used with"),
     ] {
         refused(&mut bitgauge(["bench"].iter().chain(arguments)), reason);
     }

@@ -79,6 +79,7 @@ impl Repository {
             .env("PATH", path)
             .env("ENDS", ends.to_string())
             .env("WRITES", if writes { "yes" } else { "no" })
+            .env_remove("GATE_MARGIN")
             .env_remove("GATE_UNCLEAR")
             .env_remove("GATE_OUT")
             .envs(settings.iter().copied())
@@ -151,6 +152,22 @@ fn the_revision_is_the_one_named_or_the_parent() {
     repository.git(&["update-ref", "refs/remotes/origin/main", &first]);
     repository.git(&["commit", "--quiet", "--allow-empty", "-m", "three"]);
     assert_eq!(against(&[]), first);
+}
+
+/// Where none is named, the margin is what `calibrate` found.
+#[test]
+fn a_margin_is_passed_on_only_where_it_is_set() {
+    let repository = Repository::new();
+    for (settings, passed) in [
+        (&[][..], false),
+        (&[("GATE_MARGIN", "")], false),
+        (&[("GATE_MARGIN", "5%")], true),
+    ] {
+        assert_eq!(repository.ends_with(0, true, settings), Some(0));
+        let called = fs::read_to_string(repository.path("called")).unwrap();
+        assert_eq!(called.contains("--margin"), passed, "{called}");
+        assert_eq!(called.contains("--margin 5% --max-time 120"), passed);
+    }
 }
 
 #[test]

@@ -42,7 +42,14 @@ fn ids(tokens: &Value) -> String {
 fn usage_errors_are_status_2() {
     refused(&mut bitgauge([""; 0]), "Usage");
     refused(&mut bitgauge(["frobnicate"]), "frobnicate");
-    refused(&mut bitgauge(["generate", &folder("A")]), "--prompt");
+    refused(
+        &mut bitgauge(["generate", &folder("A")]),
+        "<--tokens <IDS>|--prompt <TEXT>>",
+    );
+    refused(
+        &mut bitgauge(["repack", &folder("A")]),
+        "<--out <FILE>|--check <FILE>>",
+    );
     refused(&mut bitgauge(["inspect"]), "MODEL");
     assert_eq!(end(&mut bitgauge(["--help"])).status, Some(0));
     assert_eq!(end(&mut bitgauge(["--version"])).status, Some(0));
@@ -216,6 +223,35 @@ fn thread_counts_that_can_t_be_had_are_refused_by_every_command() {
         );
         refused(bitgauge(arguments).args(["--threads", "two"]), "two");
     }
+}
+
+#[test]
+fn options_that_a_command_would_ignore_are_refused() {
+    for arguments in [
+        &["verify"][..],
+        &["kernels"],
+        &["gate", "--baseline", "nosuch"],
+        &["bisect", "HEAD..HEAD", "decode/o/naive/1t"],
+        &["selftest", "--only", "nosuch"],
+        &["history", "nosuch"],
+        &["import", "nosuch"],
+        &["report", "nosuch"],
+        &["worker", "--case", "loop/lcg/10/1t"],
+        &["compare", "naive@1", "naive@1", "--shape", "4x8"],
+        &["compare", "loop/lcg/10/1t", "loop/lcg/10/1t"],
+        &["compare", "true", "true", "--command"],
+        &["compare", "true", "true", "--workers"],
+    ] {
+        let ended = refused(
+            bitgauge(arguments).args(["--threads", "1"]),
+            "--threads 1: ",
+        );
+        assert!(ended.stderr.contains("leave it out"), "{ended:?}");
+    }
+    refused(
+        &mut bitgauge(["worker", "--json"]),
+        "`worker` answers in JSON lines",
+    );
 }
 
 #[test]

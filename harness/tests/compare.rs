@@ -112,12 +112,21 @@ fn what_cannot_be_had_is_refused_and_says_what_could() {
     for (arguments, reason) in [
         (&["naive", "fastest"][..], "fastest"),
         (&["naive", "naive", "--shape", "nowhere"], "nowhere"),
-        (&["naive@4096", "naive"], "4096"),
+        (&["naive@4096", "naive"], "`naive@4096`: this process may"),
+        (&["naive@0", "naive"], "`naive@0`: at least one"),
         (&["naive@x", "naive"], "@2"),
         (&["naive", "naive", "--margin", "2"], "2%"),
         (&["naive", "naive", "--alpha", "0"], "alpha"),
         (&["decode/o/naive/1t", "naive"], "no case"),
         (&["naive", "naive", "--tokens", "5"], "--phase prefill"),
+        (&["naive", "naive", "--tokens", "32"], "--phase prefill"),
+        (&["naive", "naive", "--model", "tiny"], "--phase token"),
+        (
+            &["naive", "naive", "--phase", "token", "--shape", "o"],
+            "--phase decode",
+        ),
+        (&["true", "true", "--command", "--model", "tiny"], "--model"),
+        (&["naive", "naive", "--allow-different-output"], "--workers"),
         (
             &["naive", "naive", "--phase", "prefill", "--tokens", "1"],
             "one token is `decode`",
@@ -131,6 +140,25 @@ fn what_cannot_be_had_is_refused_and_says_what_could() {
         let ended = refused(&mut command, reason);
         assert_eq!(ended.status, Some(2), "{ended:?}");
     }
+}
+
+#[test]
+fn ids_of_cases_say_themselves_what_is_done() {
+    let id = "decode/4x8/naive/1t";
+    for (option, value) in [
+        ("--shape", "4x8"),
+        ("--phase", "decode"),
+        ("--tokens", "32"),
+        ("--model", "tiny"),
+    ] {
+        let mut command = bitgauge(["compare", id, id, option, value]);
+        refused(&mut command, &format!("{option}: A and B are ids"));
+    }
+    let many = "decode/4x8/naive/1024t";
+    refused(
+        &mut bitgauge(["compare", id, many]),
+        &format!("{many}: this process may"),
+    );
 }
 
 #[test]

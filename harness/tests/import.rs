@@ -471,14 +471,16 @@ fn margins_and_probabilities_are_checked() {
     let path = data("hyperfine/new.json");
     let path = path.to_str().unwrap();
     for (option, value, reason) in [
-        ("--margin", "-1%", "a fraction of at least 0"),
-        ("--margin", "nan", "a fraction of at least 0"),
-        ("--margin", "wide", "a fraction of at least 0"),
-        ("--alpha", "0", "a probability above 0 and below 1"),
-        ("--alpha", "1", "a probability above 0 and below 1"),
+        ("--margin", "-1%", "`2%` or `0.02`"),
+        ("--margin", "nan", "`2%` or `0.02`"),
+        ("--margin", "wide", "`2%` or `0.02`"),
+        ("--alpha", "0%", "above 0"),
+        ("--alpha", "1", "did you mean `1%`"),
         ("--from", "stopwatch", "possible values"),
     ] {
         let value = format!("{option}={value}");
         refused(&mut bitgauge(["import", path, &value]), reason);
     }
+    let ended = end(&mut bitgauge(["import", path, "--alpha", "5%"]));
+    assert_eq!(ended.status, Some(0), "{ended:?}");
 }

@@ -157,10 +157,13 @@ fn more_threads_than_the_process_may_use_are_refused() {
         "no kernel `nosuch`",
     );
     refused(&mut bitgauge(["scaling", "--model", "nosuch"]), "`nosuch`");
-    refused(&mut bitgauge(["scaling", "--margin", "5"]), "5% or 0.05");
+    refused(
+        &mut bitgauge(["scaling", "--margin", "5"]),
+        "`5%` or `0.05`",
+    );
     refused(
         &mut bitgauge(["scaling", "--max-time", "0"]),
-        "seconds above 0",
+        "`500ms` or `2m`, and above 0",
     );
 }
 

@@ -53,7 +53,8 @@ struct Save {
     #[arg(long)]
     quick: bool,
     /// Only cases whose id holds this text; may be given more than once. Efficiencies over
-    /// threads are scaling/decode and scaling/product. An id of no case of the suite is added
+    /// threads are scaling/decode and scaling/product. An id of no case of the suite, such as
+    /// decode/o/naive/1t, is added
     #[arg(long, value_name = "TEXT")]
     case: Vec<String>,
     /// Seed of every random order and place [default: a fresh one, which is recorded]
@@ -198,7 +199,7 @@ impl Save {
             if let Ok(id) = text.parse::<CaseId>()
                 && !ids.contains(&id)
             {
-                super::allowed_threads(id.threads())?;
+                super::allowed_threads(&id, id.threads())?;
                 ids.push(id);
             }
         }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bitgauge_engine::model::{Model, Vocabulary};
 use bitgauge_engine::threads::Pool;
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::generate::Head;
 use super::output::Output;
@@ -23,9 +23,13 @@ use crate::verify;
 
 /// Arguments of `bitgauge bench`.
 #[derive(Args)]
+#[command(group(ArgGroup::new("measured").required(true).args(["model", "as_option"])))]
 pub struct Arguments {
     /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
-    model: String,
+    model: Option<String>,
+    /// The same, as llama-bench takes it
+    #[arg(short = 'm', long = "model", value_name = "MODEL")]
+    as_option: Option<String>,
     /// Tokens of a prompt that is read (0: no such test); may be given more than once
     #[arg(
         short = 'p',
@@ -77,14 +81,19 @@ pub struct Arguments {
 /// When there is nothing to measure or the model, the kernel or the context can't be used (2); when
 /// an answer is wrong (3).
 pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
+    let model_name = [&arguments.model, &arguments.as_option]
+        .into_iter()
+        .flatten()
+        .next()
+        .ok_or_else(|| Failure::could_not_run("give a MODEL"))?;
     let tests = Test::all(&arguments.n_prompt, &arguments.n_gen, &arguments.n_depth);
     let chosen = selection::choose(arguments.kernel.as_deref(), arguments.no_tune, threads)?;
-    let named = ModelSource::open(&arguments.model)?;
+    let named = ModelSource::open(model_name)?;
     let source = named.source();
     refuse(&tests, source.config().max_position_embeddings)?;
 
     let progress = Progress::new();
-    progress.stage(&format!("bench: loading {}", arguments.model), 0);
+    progress.stage(&format!("bench: loading {model_name}"), 0);
     let generates = tests.iter().any(|t| matches!(t.work, Work::Generate(_)));
     let vocabulary = match generates && arguments.head == Head::Quantized {
         true => Vocabulary::load_quantized(source)?,
@@ -106,7 +115,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
             Measured::Unavailable(_) => None,
         },
         cpu_info: Machine::detect().cpu.name,
-        ..About::of(&model, &arguments.model, &name, threads)
+        ..About::of(&model, model_name, &name, threads)
     };
     // A list on stdout is a document, also where it was asked for as a form.
     let output = match arguments.output {

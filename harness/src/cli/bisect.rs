@@ -27,7 +27,7 @@ pub struct Arguments {
     /// A revision that was fast, two dots, and a later one that is slow; HEAD where that is missing
     #[arg(value_name = "GOOD..BAD")]
     range: String,
-    /// The id of the case
+    /// The id of the case, such as decode/gate_up/best/1t; with --worker, whatever the workers call it
     #[arg(value_name = "CASE")]
     case: String,
     /// Runs in each checked out commit, in a shell; without --worker, cargo builds bitgauge

@@ -30,7 +30,9 @@ use crate::worker::Launch;
 /// Arguments of `bitgauge compare`.
 #[derive(Args)]
 pub struct Arguments {
-    /// "Before": a kernel (NAME or NAME@THREADS), the id of a case, or a command line
+    /// "Before": a kernel (NAME or NAME@THREADS), the id of a case such as decode/o/best/1t, or a
+    /// command line. With --command its program is started itself, or by `sh -c` where it holds
+    /// what a shell reads, such as | & $ *; to be fair, write `sh -c '...'` on both sides then
     a: String,
     /// "After", in the same form
     b: String,
@@ -47,20 +49,20 @@ pub struct Arguments {
     /// Kernels: what is done; may be given more than once [default: decode]
     #[arg(long, value_enum, conflicts_with_all = ["workers", "command"])]
     phase: Vec<Phase>,
-    /// Kernels: tokens of the phase `prefill`
-    #[arg(long, value_name = "N", default_value_t = PREFILL, conflicts_with_all = ["workers", "command"])]
-    tokens: usize,
-    /// Kernels: the model of the phases `token` and `prompt`
-    #[arg(long, value_name = "NAME", default_value = CUT)]
-    model: String,
+    /// Kernels: tokens of the phase `prefill` [default: 32]
+    #[arg(long, value_name = "N", conflicts_with_all = ["workers", "command"])]
+    tokens: Option<usize>,
+    /// Kernels: the model of the phases `token` and `prompt` [default: 2b4t-quarter]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["workers", "command"])]
+    model: Option<String>,
     /// Kernels: also count cycles, instructions, and misses of branches and caches
     #[arg(long, conflicts_with_all = ["workers", "command"])]
     counters: bool,
     /// Workers: only this case; may be given more than once
     #[arg(long, value_name = "ID", requires = "workers")]
     case: Vec<String>,
-    /// Workers and command lines: equal work may give different results
-    #[arg(long)]
+    /// Workers: equal work may give different results
+    #[arg(long, requires = "workers")]
     allow_different_output: bool,
     /// Command lines: run this before each timed run
     #[arg(long, value_name = "CMD", requires = "command")]
@@ -72,7 +74,7 @@ pub struct Arguments {
     #[arg(long, requires = "command")]
     ignore_failure: bool,
     /// Command lines: both must write the same bytes to stdout
-    #[arg(long, requires = "command", conflicts_with = "allow_different_output")]
+    #[arg(long, requires = "command")]
     same_output: bool,
     /// Command lines: take not the wall time, but what each program reports of itself, and believe
     /// it; loading doesn't count then
@@ -86,6 +88,53 @@ pub struct Arguments {
     reported: Option<Reporter>,
     #[command(flatten)]
     judging: Judging,
+}
+
+impl Arguments {
+    /// Whether A and B are ids of cases.
+    fn names_cases(&self) -> bool {
+        !self.workers && !self.command && (self.a.contains('/') || self.b.contains('/'))
+    }
+
+    /// Why a number of threads would change nothing; `None` where it would.
+    pub fn without_threads(&self) -> Option<&'static str> {
+        if self.workers || self.command {
+            Some("A and B run on the threads that their command lines say")
+        } else if self.names_cases() || (self.a.contains('@') && self.b.contains('@')) {
+            Some("A and B name their threads")
+        } else {
+            None
+        }
+    }
+
+    /// The phases, kernels only.
+    ///
+    /// # Errors
+    /// When an option would say nothing to them.
+    fn phases(&self) -> Result<Vec<Phase>, Failure> {
+        let phases = match self.phase.as_slice() {
+            [] => vec![Phase::Decode],
+            phases => phases.to_vec(),
+        };
+        let any = |of: &[Phase]| phases.iter().any(|phase| of.contains(phase));
+        let idle = |option: &str, takers: &str| {
+            Err(Failure::could_not_run(format!(
+                "{option}: only {takers} takes it"
+            )))
+        };
+        match (&self.shape[..], self.tokens, &self.model) {
+            ([shape, ..], _, _) if !any(&[Phase::Decode, Phase::Prefill]) => {
+                idle(&format!("--shape {shape}"), "`--phase decode` or `prefill`")
+            }
+            (_, Some(tokens), _) if !any(&[Phase::Prefill]) => {
+                idle(&format!("--tokens {tokens}"), "`--phase prefill`")
+            }
+            (_, _, Some(model)) if !any(&[Phase::Token, Phase::Prompt]) => {
+                idle(&format!("--model {model}"), "`--phase token` or `prompt`")
+            }
+            _ => Ok(phases),
+        }
+    }
 }
 
 /// What a kernel does.
@@ -356,8 +405,23 @@ fn count(contests: &[Contest], seed: u64) -> Measured<Vec<CaseCounters>> {
 /// The cases that two kernels, or two ids, are compared on.
 fn contests(arguments: &Arguments, threads: Option<usize>) -> Result<Vec<Contest>, Failure> {
     let (a, b) = (&arguments.a, &arguments.b);
-    if a.contains('/') || b.contains('/') {
+    if arguments.names_cases() {
         let (before, after): (CaseId, CaseId) = (a.parse()?, b.parse()?);
+        for id in [&before, &after] {
+            super::allowed_threads(id, id.threads())?;
+        }
+        for (option, given) in [
+            ("--shape", !arguments.shape.is_empty()),
+            ("--phase", !arguments.phase.is_empty()),
+            ("--tokens", arguments.tokens.is_some()),
+            ("--model", arguments.model.is_some()),
+        ] {
+            if given {
+                return Err(Failure::could_not_run(format!(
+                    "{option}: A and B are ids of cases, which say that themselves; leave it out"
+                )));
+            }
+        }
         let name = match before == after {
             true => before.to_string(),
             false => format!("{before} against {after}"),
@@ -373,24 +437,16 @@ fn contests(arguments: &Arguments, threads: Option<usize>) -> Result<Vec<Contest
             .collect(),
         shapes => shapes.to_vec(),
     };
-    let phases = match arguments.phase.as_slice() {
-        [] => vec![Phase::Decode],
-        phases => phases.to_vec(),
-    };
-    let tokens = arguments.tokens;
-    if tokens != PREFILL && !phases.contains(&Phase::Prefill) {
-        return Err(Failure::could_not_run(format!(
-            "--tokens {tokens}: only `--phase prefill` takes a number of tokens"
-        )));
-    }
+    let tokens = arguments.tokens.unwrap_or(PREFILL);
+    let model = arguments.model.as_deref().unwrap_or(CUT);
     let mut contests = Vec::new();
-    for phase in phases {
+    for phase in arguments.phases()? {
         let (group, subjects) = match phase {
             Phase::Decode => ("decode".to_owned(), shapes.clone()),
             Phase::Prefill if tokens == PREFILL => ("prefill".to_owned(), shapes.clone()),
             Phase::Prefill => (format!("prefill-{tokens}"), shapes.clone()),
-            Phase::Token => ("token".to_owned(), vec![arguments.model.clone()]),
-            Phase::Prompt => ("prompt".to_owned(), vec![arguments.model.clone()]),
+            Phase::Token => ("token".to_owned(), vec![model.to_owned()]),
+            Phase::Prompt => ("prompt".to_owned(), vec![model.to_owned()]),
         };
         for subject in subjects {
             let blueprint = |(kernel, threads): &(String, usize)| -> Result<Blueprint, Failure> {
@@ -421,7 +477,10 @@ fn configuration(text: &str, threads: Option<usize>) -> Result<(String, usize), 
                     "`{text}`: after the @ stands a number of threads, such as {name}@2"
                 ))
             })?;
-            (name, super::allowed_threads(count)?)
+            (
+                name,
+                super::allowed_threads(format_args!("`{text}`"), count)?,
+            )
         }
     };
     Ok((name.to_owned(), threads))

@@ -10,7 +10,7 @@ use bitgauge_engine::sampler::{Sampler, Sampling};
 use bitgauge_engine::session::{Session, Settings};
 use bitgauge_engine::threads::Pool;
 use bitgauge_engine::{Error, Token};
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use serde::Serialize;
 
 use super::output::Output;
@@ -20,19 +20,15 @@ use crate::model_source::ModelSource;
 
 /// Arguments of `bitgauge generate`.
 #[derive(Args)]
+#[command(group(ArgGroup::new("beginning").required(true).args(["tokens", "prompt"])))]
 pub struct Arguments {
     /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
     model: String,
-    /// Text to continue; needs a tokenizer.json beside the model
-    #[arg(long, value_name = "TEXT", required_unless_present = "tokens")]
+    /// Text to continue, in builds with `--features text`; needs a tokenizer.json beside the model
+    #[arg(long, value_name = "TEXT")]
     prompt: Option<String>,
     /// Token ids to continue, separated by commas
-    #[arg(
-        long,
-        value_name = "IDS",
-        value_delimiter = ',',
-        conflicts_with = "prompt"
-    )]
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
     tokens: Option<Vec<Token>>,
     /// Tokens to generate at most; a model's own end token ends earlier
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -56,8 +52,8 @@ pub struct Arguments {
     /// Leave out what `tune` found
     #[arg(long)]
     no_tune: bool,
-    /// How the likeliest token is found; the tokens are the same [default: quantized, and exact
-    /// where only portable code runs, which that is slower in]
+    /// How the likeliest token is found; the tokens are the same [default: quantized; exact where
+    /// only portable code can run, since it is faster there]
     #[arg(long, value_enum)]
     head: Option<Head>,
     /// How keys and values are stored: f32, bf16 or int8. The last two round, which changes logits

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::judging::fraction;
+use super::judging::probability;
 use super::output::Output;
 use crate::baseline::Baseline;
 use crate::exit::{Exit, Failure};
@@ -50,13 +50,6 @@ enum Action {
 
 /// The history where none is named.
 const FILE: &str = "baselines/history.jsonl";
-
-fn probability(text: &str) -> Result<f64, String> {
-    match fraction(text)? {
-        0.0 => Err("a bound of 0 would never mark a change".to_owned()),
-        alpha => Ok(alpha),
-    }
-}
 
 /// Shows a history, or appends to it.
 ///

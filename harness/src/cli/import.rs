@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 
+use super::judging::{fraction, probability};
 use super::output::Output;
 use crate::exit::{Exit, Failure};
 use crate::export;
@@ -29,11 +30,11 @@ pub struct Arguments {
     /// Hold them against a saved file, or against older results of the same tool
     #[arg(long, value_name = "STORED")]
     against: Option<PathBuf>,
-    /// Speedups within this count as unchanged, as `5%` or `0.05`
-    #[arg(long, value_name = "X", default_value = "5%", value_parser = margin)]
+    /// Speedups within this count as unchanged
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = fraction)]
     margin: f64,
     /// Bound on the probability that noise alone makes any verdict wrong
-    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = probability)]
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = probability)]
     alpha: f64,
     /// Gate only the cases that both have
     #[arg(long, requires = "against")]
@@ -47,22 +48,6 @@ pub struct Arguments {
     /// Write the figures, or with --against the verdicts in every form, into this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-}
-
-/// A fraction at least 0, as `5%` or `0.05`.
-fn margin(text: &str) -> Result<f64, String> {
-    let (number, scale) = match text.strip_suffix('%') {
-        Some(number) => (number.trim_end(), 100.0),
-        None => (text, 1.0),
-    };
-    let fraction = number.parse::<f64>().ok().map(|x| x / scale);
-    let valid = fraction.filter(|x| x.is_finite() && (0.0..10.0).contains(x));
-    valid.ok_or_else(|| "a fraction of at least 0 is needed, as `5%` or `0.05`".into())
-}
-
-fn probability(text: &str) -> Result<f64, String> {
-    let p = text.parse::<f64>().ok().filter(|p| *p > 0.0 && *p < 1.0);
-    p.ok_or_else(|| "a probability above 0 and below 1 is needed".into())
 }
 
 /// Imports.

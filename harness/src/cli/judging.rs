@@ -15,13 +15,14 @@ use crate::measure::stats::Rules;
 #[derive(Args)]
 pub struct Judging {
     /// A smaller change than this is none [default: 2%, or more where this machine's calibrated
-    /// bias floor asks for it]
+    /// bias floor asks for it; 10% for `gate --baseline`]
     #[arg(long, value_name = "PERCENT", value_parser = fraction)]
     pub margin: Option<f64>,
-    /// Bound on the probability of any false alarm in the whole comparison, such as 0.1%
+    /// Bound on the probability of any false alarm in the whole comparison [default: 0.1% for
+    /// `compare`, 1% for `gate`]
     #[arg(long, value_name = "PERCENT", value_parser = fraction)]
     pub alpha: Option<f64>,
-    /// Time for measuring, all cases together
+    /// Time for measuring, all cases together [default: 60s for `compare`, 120s for `gate`]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub max_time: Option<Duration>,
     /// Time that a process has for one answer
@@ -30,8 +31,8 @@ pub struct Judging {
     /// Seed of every random order and place [default: a fresh one, which is recorded]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Write the report, charts, exports and every sample into this folder [default for gate:
-    /// target/gate/report]
+    /// Write the report, charts, exports and every sample into this folder [default for
+    /// `gate --against`: target/gate/report; else none is written]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -78,6 +79,17 @@ pub fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A share above 0: a bound on a probability.
+///
+/// # Errors
+/// What would be right.
+pub fn probability(text: &str) -> Result<f64, String> {
+    match fraction(text)? {
+        0.0 => Err("a probability is above 0: a bound of 0 would never find a change".to_owned()),
+        p => Ok(p),
+    }
+}
+
 /// `10`, `10s`, `500ms` or `2m`.
 ///
 /// # Errors
@@ -104,9 +116,16 @@ mod tests {
             assert!((fraction(text).unwrap() - want).abs() < 1e-12, "{text}");
         }
         assert!(fraction("2").unwrap_err().contains("`2%`"));
-        for bad in ["", "x", "-1%", "100%", "nan", "inf", "1e9"] {
+        for bad in ["", "%", "x", "-1%", "100%", "nan", "inf", "1e9"] {
             assert!(fraction(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_probability_is_a_share_above_0() {
+        assert_eq!(probability("5%"), fraction("5%"));
+        assert!(probability("0%").unwrap_err().contains("above 0"));
+        assert!(probability("100%").is_err());
     }
 
     #[test]

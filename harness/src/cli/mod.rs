@@ -22,6 +22,7 @@ mod run;
 mod scaling;
 pub mod selection;
 mod selftest;
+mod shared;
 mod stop;
 mod summaries;
 mod tune;
@@ -45,8 +46,9 @@ struct Cli {
     /// Write one JSON document to stdout; text goes to stderr
     #[arg(long, global = true)]
     json: bool,
-    /// Threads of the engine [default: the CPUs that this process may use]
-    #[arg(long, global = true, value_name = "N")]
+    /// Threads of the engine, refused where they would say nothing [default: the CPUs that this
+    /// process may use; 1 for `compare`]
+    #[arg(short, long, global = true, value_name = "N")]
     threads: Option<usize>,
     #[command(subcommand)]
     command: Command,
@@ -98,7 +100,7 @@ enum Command {
     Scaling(scaling::Arguments),
     /// Show, save and gate what criterion, gungraun, hyperfine or llama-bench measured
     Import(import::Arguments),
-    /// Measure which kernel is fastest here, for each size of matrix; `generate` and `run` then use it
+    /// Measure which kernel is fastest here, for each size of matrix; what runs a model then uses it
     Tune(tune::Arguments),
     /// Render the pages of a run folder again
     Report(report::Arguments),
@@ -123,6 +125,7 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
     isa::cap().map_err(|unknown| Failure::could_not_run(format!("BITGAUGE_ISA: {unknown}")))?;
     let threads = threads(cli)?;
+    shared::refuse_idle(cli)?;
     match &cli.command {
         Command::Run(arguments) => run::run(arguments, threads, output),
         Command::Verify(arguments) => verify::run(arguments, output),
@@ -159,19 +162,19 @@ fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
 fn threads(cli: &Cli) -> Result<usize, Failure> {
     match cli.threads {
         None => Ok(crate::machine::Machine::detect().usable.threads),
-        Some(n) => allowed_threads(n),
+        Some(n) => allowed_threads(format_args!("--threads {n}"), n),
     }
 }
 
-/// A number of threads that this process can run at once.
-fn allowed_threads(asked: usize) -> Result<usize, Failure> {
+/// A number of threads that this process can run at once; `named` is what the user wrote.
+fn allowed_threads(named: impl std::fmt::Display, asked: usize) -> Result<usize, Failure> {
     let available = crate::machine::Machine::detect().usable.threads;
     match asked {
-        0 => Err(Failure::could_not_run(
-            "--threads 0: at least one thread is needed",
-        )),
+        0 => Err(Failure::could_not_run(format!(
+            "{named}: at least one thread is needed"
+        ))),
         n if n > available => Err(Failure::could_not_run(format!(
-            "--threads {n}: this process may use {available} CPUs (affinity and cgroup quota); more threads than that would measure the scheduler"
+            "{named}: this process may use {available} CPUs (affinity and cgroup quota); more threads than that would measure the scheduler"
         ))),
         n => Ok(n),
     }

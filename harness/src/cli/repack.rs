@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bitgauge_engine::checkpoint::{Origin, Packed};
 use bitgauge_engine::model::{Model, Vocabulary};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::output::Output;
@@ -17,14 +17,15 @@ use crate::run::Selected;
 
 /// Arguments of `bitgauge repack`.
 #[derive(Args)]
+#[command(group(ArgGroup::new("file").required(true).args(["out", "check"])))]
 pub struct Arguments {
     /// A checkpoint folder, a GGUF file, a packed file, or the name of a synthetic shape
     model: String,
     /// The file to write; whatever is there is replaced once the new one is whole
-    #[arg(long, value_name = "FILE", required_unless_present = "check")]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write nothing, and fail unless FILE was made from this very model
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "kernel", "no_tune"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "no_tune"])]
     check: Option<PathBuf>,
     /// Pack every matrix for this kernel [default: what `tune` found on as many threads, or the best
     /// that this machine runs]

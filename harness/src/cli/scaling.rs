@@ -9,6 +9,7 @@ use bitgauge_engine::synthetic;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::judging::{fraction, seconds};
 use super::output::Output;
 use super::progress::Progress;
 use crate::decoder::judge::Judge;
@@ -41,13 +42,13 @@ pub struct Arguments {
     /// A baseline file; efficiencies that fell below it are a regression
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
-    /// How far an efficiency may fall below the baseline: 5% or 0.05
-    #[arg(long, value_name = "PART", default_value = "5%", value_parser = margin)]
+    /// How far an efficiency may fall below the baseline, in parts of it
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = fraction)]
     margin: f64,
-    /// Seconds of timing, about; six rounds of each phase are run in any case [default: 30, or 3
+    /// Time for measuring, about; six rounds of each phase are run in any case [default: 30s, or 3s
     /// with --quick]
-    #[arg(long, value_name = "S", value_parser = seconds)]
-    max_time: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    max_time: Option<Duration>,
     /// A folder for scaling.json and the chart
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -81,30 +82,11 @@ enum SchedulerName {
     Rayon,
 }
 
-/// Seconds of timing where none are given: the long form and the short.
-const BUDGET: [f64; 2] = [30.0, 3.0];
+/// Time for measuring where none is given: the long form and the short.
+const BUDGET: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(3)];
 
 /// What others may take of the processors before the figures are called in doubt.
 const QUIET: f64 = 0.05;
-
-/// `5%` or `0.05`; below 1.
-fn margin(text: &str) -> Result<f64, String> {
-    let (number, scale) = match text.strip_suffix('%') {
-        Some(percent) => (percent.trim(), 0.01),
-        None => (text, 1.0),
-    };
-    match number.parse::<f64>().map(|x| x * scale) {
-        Ok(x) if (0.0..1.0).contains(&x) => Ok(x),
-        _ => Err("a part of the efficiency is needed, at least 0 and below 1: 5% or 0.05".into()),
-    }
-}
-
-pub(super) fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(x) if x > 0.0 && x <= 86_400.0 => Ok(x),
-        _ => Err("seconds above 0 are needed, a day at most".into()),
-    }
-}
 
 /// The document of `--json`, and of `scaling.json`.
 #[derive(Serialize)]
@@ -235,7 +217,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
             SchedulerName::Contended => Some(Rival::Contended),
             SchedulerName::Rayon => Some(Rival::Rayon),
         },
-        budget: Duration::from_secs_f64(budget),
+        budget,
         seed,
     };
     let before = machine::load();
@@ -482,17 +464,6 @@ fn write(dir: &Path, document: &Document, curves: &[Curve], output: Output) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn margins_are_parts_and_say_so() {
-        assert_eq!(margin("0.05"), Ok(0.05));
-        assert_eq!(margin("0"), Ok(0.0));
-        assert!((margin("5%").unwrap() - 0.05).abs() < 1e-12);
-        assert!((margin("0.5 %").unwrap() - 0.005).abs() < 1e-12);
-        for bad in ["5", "-1%", "100%", "", "%", "nan", "inf"] {
-            assert!(margin(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn load_is_told_when_it_is_high_or_unknown() {

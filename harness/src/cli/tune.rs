@@ -9,6 +9,7 @@ use bitgauge_engine::threads::Pool;
 use clap::Args;
 use serde::Serialize;
 
+use super::judging::seconds;
 use super::output::Output;
 use super::progress::Progress;
 use crate::exit::{Exit, Failure};
@@ -34,9 +35,9 @@ pub struct Arguments {
     /// Whose fastest kernel a matrix gets: it is packed once, for one kernel
     #[arg(long, value_enum, value_name = "PHASE", default_value = "both")]
     tune_for: Goal,
-    /// Seconds of timing, about; twelve rounds of each race are run in any case
-    #[arg(long, value_name = "S", default_value = "4", value_parser = super::scaling::seconds)]
-    max_time: f64,
+    /// Time for measuring, about; twelve rounds of each race are run in any case
+    #[arg(long, value_name = "SECONDS", default_value = "4s", value_parser = seconds)]
+    max_time: Duration,
     /// Seed of every random order [default: a fresh one, which is recorded]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -94,13 +95,13 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     let mut rng = SplitMix64::new(seed);
     let token_bytes: usize = sizes.iter().map(bytes).sum();
     let missing = sizes.iter().filter(|size| earlier(size).is_none()).count();
-    let budget = arguments.max_time / (2 * missing.max(1)) as f64;
+    let budget = arguments.max_time.div_f64((2 * missing.max(1)) as f64);
     let mut plan = Plan {
         kernels: &kernels,
         scheduler: Arc::new(Pool::new(threads)?),
         token_bytes,
         goal: arguments.tune_for,
-        budget: Duration::from_secs_f64(budget),
+        budget,
         seed,
     };
     let progress = Progress::new();

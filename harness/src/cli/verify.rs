@@ -8,6 +8,7 @@ use super::output::Output;
 use super::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::verify::check::{Check, Status};
+use crate::verify::perplexity::CACHE;
 use crate::verify::{self, Options};
 
 /// Arguments of `bitgauge verify`.
@@ -45,6 +46,9 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     for check in done.checks.iter().filter(|c| c.status != Status::Pass) {
         output.line(line(check))?;
     }
+    for (id, cost) in costs(&done.checks) {
+        output.line(format!("{id}: costs {cost:.5} bits a byte"))?;
+    }
     for unread in &done.unread {
         output.line(format!("not read: {unread}"))?;
     }
@@ -59,6 +63,15 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     } else {
         Exit::WrongAnswers
     })
+}
+
+/// What reading a text with a rounding cache cost, by the check that held it to its limit.
+fn costs(checks: &[Check]) -> impl Iterator<Item = (&str, f64)> {
+    let passed = |c: &&Check| c.status == Status::Pass && c.id.contains(CACHE);
+    checks
+        .iter()
+        .filter(passed)
+        .filter_map(move |c| Some((c.id.as_str(), c.figure?)))
 }
 
 /// A check in one line.
@@ -78,4 +91,20 @@ fn line(check: &Check) -> String {
         "{status}  {}  kernel {kernel}, threads {threads}  {figure}  {}",
         check.id, check.note
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_costs_of_rounding_caches_are_told_and_nothing_else() {
+        let checks = [
+            Check::at_most("perplexity/book/relative", 0.25, 1.0),
+            Check::at_most("perplexity/book/cache-bf16", 0.5, 1.0),
+            Check::at_most("perplexity/book/cache-int8", 2.0, 1.0),
+        ];
+        let told: Vec<_> = costs(&checks).collect();
+        assert_eq!(told, [("perplexity/book/cache-bf16", 0.5)]);
+    }
 }

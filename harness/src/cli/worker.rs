@@ -15,7 +15,8 @@ use crate::worker::{CaseInfo, Identity, Refusal, Serve, serve};
 /// Arguments of `bitgauge worker`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Serve this case; may be given more than once [default: the suite that `gate` runs]
+    /// Serve this case, such as decode/o/best/1t; may be given more than once [default: the suite
+    /// that `gate` runs]
     #[arg(long, value_name = "ID")]
     case: Vec<CaseId>,
     /// Judge each case against the oracle before it is timed
@@ -28,6 +29,13 @@ pub struct Arguments {
     /// Lie, hang, die or answer wrongly, to see it noticed
     #[arg(long, value_enum, hide = true)]
     misbehave: Option<Misbehaviour>,
+}
+
+impl Arguments {
+    /// Whether it serves no suite but named cases, each of which says its threads.
+    pub fn names_cases(&self) -> bool {
+        !self.case.is_empty()
+    }
 }
 
 fn extra(text: &str) -> Result<(CaseId, f64), String> {

@@ -456,7 +456,10 @@ fn record(run: &Run) -> Vec<Line> {
         Line::of(
             &run.tool.revision,
             "The revision that measured is known",
-            |r| (true, r.clone()),
+            |r| match r.strip_suffix('+') {
+                None => (true, r.clone()),
+                Some(hash) => (false, format!("{hash} with changes that no revision holds")),
+            },
         ),
         Line::of(&run.model, "The whole model ran", |m| {
             (

@@ -18,6 +18,9 @@ const LIMIT: f64 = 1e-3;
 /// Bits a byte that a format of the cache may cost: half a per cent of the trained model's.
 const MOST_COST: f64 = 0.009;
 
+/// What stands before the format in the last part of the id of such a check.
+pub const CACHE: &str = "/cache-";
+
 /// Every so many windows are read where the whole text would take too long.
 const STRIDE: usize = 16;
 
@@ -133,7 +136,7 @@ impl<'g> Text<'g> {
     /// what `model`, packed for the kernel that was first, made of it in float32.
     pub fn judge_caches(&self, model: &Model, book: &mut Book<'_>) {
         for format in [CacheFormat::Bf16, CacheFormat::Int8] {
-            let id = format!("perplexity/{}/cache-{format}", self.name);
+            let id = format!("perplexity/{}{CACHE}{format}", self.name);
             let (Some((kernel, f32)), Some(protocol)) =
                 (&self.whole, Protocol::parse(&self.golden.protocol))
             else {

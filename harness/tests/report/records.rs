@@ -172,6 +172,25 @@ fn release_notes_sort_the_claims_and_name_the_limits() {
     assert!(!held.contains("SIMD is selected"), "{held}");
 }
 
+#[test]
+fn a_revision_with_changes_is_not_known() {
+    let mut run = full_run();
+    for (revision, line, evidence) in [
+        ("0123abc", "- [x]", "- 0123abc"),
+        (
+            "0123abc+",
+            "- [ ]",
+            "0123abc with changes that no revision holds",
+        ),
+    ] {
+        run.tool.revision = Measured::Is(revision.into());
+        let sheet = text(&documents(&run).unwrap(), "VALIDATION.md");
+        let at = sheet.find(&format!("{line} The revision that measured is known"));
+        let box_ = &sheet[at.unwrap_or_else(|| panic!("{revision}: {sheet}"))..];
+        assert!(box_.lines().nth(1).unwrap().ends_with(evidence), "{box_}");
+    }
+}
+
 /// The groups that the reports' own checklist has.
 #[test]
 fn the_sheet_has_the_reports_groups_and_boxes_of_tokens() {
