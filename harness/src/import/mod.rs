@@ -135,7 +135,7 @@ pub struct Figure {
 /// The level that the intervals of imported samples aim at.
 const LEVEL: f64 = 0.95;
 
-/// More cases or samples are refused: exact intervals take the square of their number in time.
+/// More cases or samples are refused: no tool takes so many.
 const CASES: usize = 20_000;
 const SAMPLES: usize = 10_000;
 
@@ -164,6 +164,20 @@ impl Figure {
             }),
             samples,
         })
+    }
+
+    /// Whether value and interval are those of `made`, up to the rounding of another machine's
+    /// logarithm.
+    fn is_about(&self, made: &Self) -> bool {
+        let about = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs();
+        let intervals = match (self.interval, made.interval) {
+            (None, None) => true,
+            (Some(a), Some(b)) => {
+                about(a.low, b.low) && about(a.high, b.high) && about(a.level, b.level)
+            }
+            _ => false,
+        };
+        self.statistic == made.statistic && about(self.value, made.value) && intervals
     }
 
     /// What is wrong with it, if anything is: no reader may let such a figure through.
@@ -203,8 +217,58 @@ impl Figure {
                 self.case, i.low, i.high, i.level
             ));
         }
-        None
+        if self.smaller_is_better != self.unit.smaller_is_better() {
+            return Some(format!(
+                "`{}` is in {}, and `smaller_is_better` says {}",
+                self.case,
+                self.unit.name(),
+                self.smaller_is_better
+            ));
+        }
+        let made = Self::of_samples(self.case.clone(), self.unit, self.samples.clone())?;
+        (!self.is_about(&made)).then(|| {
+            format!(
+                "`{}` is {}, and its samples give {}: one of them was changed",
+                self.case,
+                self.told(),
+                made.told()
+            )
+        })
     }
+
+    /// Value and interval in words.
+    fn told(&self) -> String {
+        let Self { value, unit, .. } = self;
+        match self.interval {
+            Some(Interval { low, high, level }) => {
+                format!("{value} {} ({low} to {high} at {level})", unit.name())
+            }
+            None => format!("{value} {} (no interval)", unit.name()),
+        }
+    }
+}
+
+/// Refuses what no reader may let through: a figure that is none, and a case that is among `names`
+/// already, which takes those of `path` in.
+fn sound(
+    path: &Path,
+    figures: &[Figure],
+    left_out: &[LeftOut],
+    names: &mut BTreeSet<String>,
+) -> Result<(), ImportError> {
+    if let Some(fault) = figures.iter().find_map(Figure::fault) {
+        return Err(ImportError::content(path, fault));
+    }
+    let cases = figures.iter().map(|f| &f.case);
+    for case in cases.chain(left_out.iter().map(|l| &l.case)) {
+        if !names.insert(case.clone()) {
+            return Err(ImportError::Twice {
+                path: path.into(),
+                case: case.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The middle value, or the mean of the two in the middle; `None` without a value.
@@ -247,6 +311,7 @@ pub struct Imported {
 /// and place; paths of different tools; two cases of one name; no figure at all.
 pub fn read(paths: &[PathBuf], from: Option<Tool>) -> Result<Imported, ImportError> {
     let mut all: Option<Imported> = None;
+    let mut names = BTreeSet::new();
     for path in paths {
         let tool = match from {
             Some(tool) => tool,
@@ -258,9 +323,6 @@ pub fn read(paths: &[PathBuf], from: Option<Tool>) -> Result<Imported, ImportErr
             Tool::Hyperfine => hyperfine::read(path)?,
             Tool::LlamaBench => llama_bench::read(path)?,
         };
-        if let Some(fault) = figures.iter().find_map(Figure::fault) {
-            return Err(ImportError::content(path, fault));
-        }
         if figures.is_empty() && left_out.is_empty() {
             return Err(ImportError::content(path, format!("no result of {tool}")));
         }
@@ -281,19 +343,12 @@ pub fn read(paths: &[PathBuf], from: Option<Tool>) -> Result<Imported, ImportErr
             let what = format!("more than {CASES} cases; import a part of them");
             return Err(ImportError::content(path, what));
         }
+        sound(path, &figures, &left_out, &mut names)?;
         imported.sources.push(path.display().to_string());
         imported.figures.extend(figures);
         imported.left_out.extend(left_out);
     }
-    let imported = all.ok_or(ImportError::NoPath)?;
-    let mut names = BTreeSet::new();
-    let cases = imported.figures.iter().map(|f| &f.case);
-    for case in cases.chain(imported.left_out.iter().map(|l| &l.case)) {
-        if !names.insert(case) {
-            return Err(ImportError::Twice { case: case.clone() });
-        }
-    }
-    Ok(imported)
+    all.ok_or(ImportError::NoPath)
 }
 
 /// Whether `text` is llama-bench's, by the words in it.
