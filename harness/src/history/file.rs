@@ -4,7 +4,7 @@
 //! disk, may still leave a last line without its end; a reader skips it and says so, and the next
 //! writer cuts it off and says so. Any other line that can't be read is an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -95,6 +95,19 @@ impl Line {
         };
         let short = revision.get(..12).unwrap_or(revision);
         format!("{short}{}", if self.dirty { "+" } else { "" })
+    }
+
+    /// When, where and of what a run was. Parts of one run, such as the shards of a CI matrix, may
+    /// share it.
+    fn key(&self) -> (&str, &str, Option<&str>) {
+        (&self.date, &self.machine, self.revision.as_deref())
+    }
+
+    /// A case that `other` has too, if it is of the same key.
+    fn clash(&self, other: &Self) -> Option<&str> {
+        let held = |case: &&Case| other.cases.iter().any(|c| c.id == case.id);
+        let found = (self.key() == other.key()).then(|| self.cases.iter().find(held));
+        found.flatten().map(|case| case.id.as_str())
     }
 
     /// Refuses what no run gives.
@@ -201,8 +214,10 @@ pub struct Torn {
 /// What a file holds.
 #[derive(Debug, Default, PartialEq)]
 pub struct Lines {
-    /// The runs, in the order in which they were appended.
+    /// The runs, in the order in which they were appended, each once.
     pub runs: Vec<Line>,
+    /// Numbers of the lines that repeat one before them, as a merge of two copies leaves them.
+    pub repeated: Vec<usize>,
     /// A last line that was not written to its end.
     pub torn: Option<Torn>,
 }
@@ -210,7 +225,8 @@ pub struct Lines {
 /// Reads a history.
 ///
 /// # Errors
-/// When it can't be read, or any line but a torn last one is not as [`Line`] says.
+/// When it can't be read, any line but a torn last one is not as [`Line`] says, or two runs of one
+/// time, machine and revision differ in a case.
 pub fn read(path: &Path) -> Result<Lines, HistoryError> {
     let failed = |what: String| error(path, None, what);
     let mut file = open(path, OpenOptions::new().read(true)).map_err(failed)?;
@@ -232,8 +248,8 @@ pub struct Appended {
 /// so at once.
 ///
 /// # Errors
-/// When the file is no history, holds a line that can't be read, or the system refuses. It is then
-/// as it was.
+/// When the file is no history, holds a line that can't be read or another run of that time,
+/// machine and revision with one of these cases, or the system refuses. It is then as it was.
 pub fn append(path: &Path, line: &Line) -> Result<Appended, HistoryError> {
     let failed = |what: String| error(path, None, what);
     line.sound()
@@ -258,12 +274,13 @@ pub fn append(path: &Path, line: &Line) -> Result<Appended, HistoryError> {
             return Err(error(path, Some(torn.line), what.to_owned()));
         }
     }
-    let same = |run: &Line| {
-        (&run.date, &run.machine, &run.revision) == (&line.date, &line.machine, &line.revision)
-    };
-    if lines.runs.iter().any(same) {
+    if lines.runs.contains(line) {
         let cut = None;
         return Ok(Appended { added: false, cut });
+    }
+    if let Some(case) = lines.runs.iter().find_map(|run| line.clash(run)) {
+        let what = format!("nothing was appended: {}", clash(case, "it", line));
+        return Err(failed(what));
     }
     let whole = held.len() as u64 - lines.torn.map_or(0, |torn| torn.bytes as u64);
     let unended = lines.torn.is_none() && held.last().is_some_and(|b| *b != b'\n');
@@ -317,20 +334,57 @@ fn bytes_of(file: &mut File) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// That `holder` holds another figure of a case of `line`.
+fn clash(case: &str, holder: &str, line: &Line) -> String {
+    format!(
+        "case {case}: {holder} holds a run of {} at {} on this machine with another figure of it; a run can have one, so keep the right one alone",
+        line.date,
+        line.revision()
+    )
+}
+
 fn parse(path: &Path, bytes: &[u8]) -> Result<Lines, HistoryError> {
-    let mut lines = Lines::default();
+    let (found, torn) = split(path, bytes)?;
+    let mut first = BTreeMap::new();
+    let mut repeated = BTreeSet::new();
+    for (number, line) in &found {
+        let key = |case| (line.key(), case);
+        let ids = line.cases.iter().map(|case| case.id.as_str());
+        let earlier = ids.clone().find_map(|id| Some((id, *first.get(&key(id))?)));
+        match earlier {
+            None => first.extend(ids.map(|id| (key(id), (number, line)))),
+            Some((_, (_, same))) if same == line => {
+                repeated.insert(*number);
+            }
+            Some((id, (other, _))) => {
+                let what = clash(id, &format!("line {other}"), line);
+                return Err(error(path, Some(*number), what));
+            }
+        }
+    }
+    let once = |(number, line)| (!repeated.contains(&number)).then_some(line);
+    Ok(Lines {
+        runs: found.into_iter().filter_map(once).collect(),
+        repeated: repeated.into_iter().collect(),
+        torn,
+    })
+}
+
+/// The runs of all lines with their numbers, and what is torn.
+fn split(path: &Path, bytes: &[u8]) -> Result<(Vec<(usize, Line)>, Option<Torn>), HistoryError> {
+    let (mut found, mut torn) = (Vec::new(), None);
     for (i, text) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let number = i + 1;
         match text.strip_suffix(b"\n") {
             Some(text) => {
                 let line = line(text).map_err(|what| error(path, Some(number), what))?;
-                lines.runs.push(line);
+                found.push((number, line));
             }
             // Whole but for the line end, as some editors leave it.
             None => match line(text) {
-                Ok(line) => lines.runs.push(line),
+                Ok(line) => found.push((number, line)),
                 Err(_) => {
-                    lines.torn = Some(Torn {
+                    torn = Some(Torn {
                         line: number,
                         bytes: text.len(),
                     });
@@ -338,7 +392,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Lines, HistoryError> {
             },
         }
     }
-    Ok(lines)
+    Ok((found, torn))
 }
 
 /// The little that every version has.
