@@ -370,8 +370,11 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Lines, HistoryError> {
     })
 }
 
-/// The runs of all lines with their numbers, and what is torn.
-fn split(path: &Path, bytes: &[u8]) -> Result<(Vec<(usize, Line)>, Option<Torn>), HistoryError> {
+/// A run with the number of its line.
+type Numbered = (usize, Line);
+
+/// The runs of all lines, and what is torn.
+fn split(path: &Path, bytes: &[u8]) -> Result<(Vec<Numbered>, Option<Torn>), HistoryError> {
     let (mut found, mut torn) = (Vec::new(), None);
     for (i, text) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let number = i + 1;

@@ -272,7 +272,7 @@ fn scaled_products(cases: &[units::Matvec], kernel: Kernel, class: &str) -> Resu
             }
         };
         let errors = y.iter().zip(want).map(relative);
-        figures.push(worst(errors.chain(missing(&y, want))));
+        figures.push(worst(errors.chain(missing(y, want))));
     }
     Ok(worst(figures))
 }
