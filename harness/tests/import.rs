@@ -190,7 +190,8 @@ fn a_saved_file_that_was_changed_is_5() {
     let new = new.to_str().unwrap();
     assert_eq!(import(&[new, "--save", stored]).status, Some(0));
     let saved: Value = serde_json::from_str(&fs::read_to_string(stored).unwrap()).unwrap();
-    let twice = |file: &mut Value| {
+    type Change = fn(&mut Value);
+    let twice: Change = |file| {
         let mut slower = file["figures"][0].clone();
         let double = |x: &mut Value| *x = Value::from(2.0 * x.as_f64().unwrap());
         slower["samples"]
@@ -203,27 +204,27 @@ fn a_saved_file_that_was_changed_is_5() {
         double(&mut slower["interval"]["high"]);
         file["figures"].as_array_mut().unwrap().push(slower);
     };
-    let twice_left_out = |file: &mut Value| {
+    let twice_left_out: Change = |file| {
         let case = file["figures"][0]["case"].clone();
         file["left_out"] = serde_json::json!([{"case": case, "why": "it failed"}]);
     };
-    let changes: [(&str, &str, &dyn Fn(&mut Value)); 6] = [
-        ("twice", "the second result called `sleep 0.02`", &twice),
+    let changes: [(&str, &str, Change); 6] = [
+        ("twice", "the second result called `sleep 0.02`", twice),
         (
             "left out",
             "the second result called `sleep 0.02`",
-            &twice_left_out,
+            twice_left_out,
         ),
-        ("value", "one of them was changed", &|file| {
+        ("value", "one of them was changed", |file| {
             file["figures"][0]["value"] = Value::from(2e7);
         }),
-        ("interval", "one of them was changed", &|file| {
+        ("interval", "one of them was changed", |file| {
             file["figures"][0]["interval"]["high"] = Value::from(1e9);
         }),
-        ("no interval", "one of them was changed", &|file| {
+        ("no interval", "one of them was changed", |file| {
             file["figures"][0]["interval"] = Value::Null;
         }),
-        ("direction", "smaller_is_better", &|file| {
+        ("direction", "smaller_is_better", |file| {
             file["figures"][0]["smaller_is_better"] = Value::from(false);
         }),
     ];
