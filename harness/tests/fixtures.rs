@@ -163,6 +163,53 @@ fn contradictions_are_errors() {
     assert!(error.contains("rope.tolerance"), "{error}");
 }
 
+/// What is not there is not compared.
+#[test]
+fn values_that_are_missing_from_units_are_errors() {
+    let fields = [
+        ("packing", "trits"),
+        ("quantiser", "q"),
+        ("rmsnorm", "weight"),
+        ("rmsnorm", "y"),
+        ("rope", "y"),
+        ("softmax", "p"),
+        ("matvec", "q"),
+        ("matvec", "acc"),
+        ("matvec", "y_multiply"),
+        ("matvec", "y_divide"),
+        ("online", "trits"),
+    ];
+    for (section, field) in fields {
+        for cut in [0, 1] {
+            let (_folder, path) = edited("units.json", |v| {
+                let values = v[section]["cases"][1][field].as_array_mut().unwrap();
+                values.truncate(cut * (values.len() - 1));
+            });
+            let error = Units::read(&path).expect_err(field).to_string();
+            let place = format!("{section}.cases[1].{field}");
+            assert!(error.contains(&place), "{place}: {error}");
+        }
+    }
+    let hex = [
+        ("packing", "packed_hex"),
+        ("rope", "inv_freq"),
+        ("online", "w"),
+    ];
+    for (section, field) in hex {
+        let (_folder, path) = edited("units.json", |v| {
+            let values = &mut v[section]["cases"][1][field];
+            *values = match values {
+                Value::Array(values) => values[1..].into(),
+                Value::String(text) => text[..text.len() - 2].into(),
+                other => panic!("{other}"),
+            };
+        });
+        let error = Units::read(&path).expect_err(field).to_string();
+        let place = format!("{section}.cases[1].{field}");
+        assert!(error.contains(&place), "{place}: {error}");
+    }
+}
+
 #[test]
 fn a_recipe_is_read_with_its_own_keys_only() {
     for (key, value) in [("op", Value::from("melt")), ("offset", 3.into())] {

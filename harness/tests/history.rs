@@ -188,6 +188,45 @@ fn a_torn_last_line_is_told_and_any_other_damage_is_an_error() {
     refused(bitgauge(["history"]).arg(folder.path()), "no regular file");
 }
 
+/// What `merge=union`, or `cat` of two copies, leaves.
+#[test]
+fn a_run_that_stands_there_many_times_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.jsonl");
+    let ratio = |n: usize| if n < 3 { 2.0 } else { 2.1 } * wobble(n);
+    let lines: Vec<String> = (0..6)
+        .map(|n| format!("{}\n", run_of("here-2cpu", n, &[("steps", ratio(n))])))
+        .collect();
+    let once = lines.concat();
+    fs::write(&path, &once).unwrap();
+    let (ended, want) = shown(&path, &[]);
+    assert!(!ended.stderr.contains("WARNING"), "{ended:?}");
+    assert_eq!(want["repeated"], json!([]));
+    fs::write(&path, once.repeat(3)).unwrap();
+    let (ended, document) = shown(&path, &[]);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert_eq!((&document["runs"], &want["runs"]), (&json!(6), &json!(6)));
+    assert_eq!(document["classes"], want["classes"]);
+    assert_eq!(document["repeated"], json!((7..=18).collect::<Vec<_>>()));
+    assert!(
+        ended
+            .stderr
+            .contains("12 lines repeat other lines, the first is line 7"),
+        "{ended:?}"
+    );
+
+    // Another run of that second is no repetition, but two figures of one case are one too many.
+    let shard = run_of("here-2cpu", 2, &[("other", 1.0)]);
+    fs::write(&path, format!("{once}{shard}\n")).unwrap();
+    let (ended, document) = shown(&path, &[]);
+    assert_eq!((ended.status, &document["runs"]), (Some(0), &json!(7)));
+    assert_eq!(document["repeated"], json!([]));
+    let other = run_of("here-2cpu", 2, &[("other", 1.0), ("steps", 9.0)]);
+    fs::write(&path, format!("{once}{other}\n")).unwrap();
+    let ended = refused(bitgauge(["--json", "history"]).arg(&path), ":7: case steps");
+    assert!(ended.stderr.contains("line 3"), "{ended:?}");
+}
+
 #[test]
 fn runs_are_appended_once_each_by_ten_processes_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -208,10 +247,27 @@ fn runs_are_appended_once_each_by_ten_processes_at_once() {
     assert!(ended.stdout.contains("is already in"), "{ended:?}");
     assert_eq!(lines(), 1);
 
+    // Another shard of that second is another run; another figure of the same case is an error.
+    let baseline: Value = serde_json::from_str(&fs::read_to_string(&saved).unwrap()).unwrap();
+    let alone = fs::read_to_string(&history).unwrap();
+    let mut other = baseline.clone();
+    other["cases"][0]["ns"] = json!(2.0 * other["cases"][0]["ns"].as_f64().unwrap());
+    let file = folder.path().join("other.json");
+    fs::write(&file, other.to_string()).unwrap();
+    refused(&mut add(&file), "case loop/lcg/3000/1t");
+    assert_eq!(fs::read_to_string(&history).unwrap(), alone);
+    other["cases"][0]["id"] = json!("loop/lcg/4000/1t");
+    fs::write(&file, other.to_string()).unwrap();
+    for what in ["appended to", "is already in"] {
+        let ended = end(&mut add(&file));
+        assert!(ended.stdout.contains(what), "{ended:?}");
+        assert_eq!(lines(), 2);
+    }
+    fs::write(&history, alone).unwrap();
+
     // A line that was torn is cut off by the first who comes.
     let text = fs::read_to_string(&history).unwrap();
     fs::write(&history, format!("{text}{}", &text[..100])).unwrap();
-    let baseline: Value = serde_json::from_str(&fs::read_to_string(&saved).unwrap()).unwrap();
     let mut commands: Vec<_> = (10..20)
         .map(|minute| {
             let mut add = bitgauge(["history", "add"]);

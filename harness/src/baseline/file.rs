@@ -30,6 +30,9 @@ const LARGEST: u64 = 16 << 20;
 /// Fewer placements have no interval of [`LEVEL`].
 const FEWEST: usize = 6;
 
+/// More placements are not read: a run has some twenty.
+const MOST: usize = 10_000;
+
 /// Ratios to yardsticks and efficiencies of one class of machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
@@ -259,6 +262,12 @@ impl StoredCase {
         if self.placements.len() < FEWEST {
             return Err(format!(
                 "{} placements; {FEWEST} are the fewest that have an interval",
+                self.placements.len()
+            ));
+        }
+        if self.placements.len() > MOST {
+            return Err(format!(
+                "{} placements; at most {MOST} are read",
                 self.placements.len()
             ));
         }

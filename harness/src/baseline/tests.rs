@@ -168,6 +168,7 @@ fn what_no_run_gives_is_refused_with_its_place() {
     let yardstick = |field: &'static str, value: Value| {
         changed(move |file| file["cases"][1]["yardstick"][field] = value.clone())
     };
+    let many = serde_json::to_value(vec![&sample().cases[1].placements[0]; 10_001]).unwrap();
     let few = serde_json::to_value(&sample().cases[1].placements[..5]).unwrap();
     let placement =
         |numbers: Value| changed(move |file| file["cases"][1]["placements"][3] = numbers.clone());
@@ -190,6 +191,10 @@ fn what_no_run_gives_is_refused_with_its_place() {
         (case("ratio", json!({"median": 0.5})), "missing field"),
         (case("placements", few), "5 placements"),
         (case("placements", json!([])), "0 placements"),
+        (
+            case("placements", many),
+            "10001 placements; at most 10000 are read",
+        ),
         (yardstick("name", json!("a ruler")), "no yardstick"),
         (yardstick("unit", json!("MB")), "counts in naive products"),
         (yardstick("unit", json!("furlong")), "unknown variant"),

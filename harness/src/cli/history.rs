@@ -69,6 +69,7 @@ struct Document<'a> {
     command: &'static str,
     file: String,
     runs: usize,
+    repeated: &'a [usize],
     torn: Option<Torn>,
     #[serde(flatten)]
     trends: &'a Trends,
@@ -82,6 +83,16 @@ fn show(path: &Path, arguments: &Arguments, output: Output) -> Result<Exit, Fail
             "WARNING: {}: {}; it was left out",
             path.display(),
             told(&torn)
+        );
+    }
+    if let Some(first) = lines.repeated.first() {
+        eprintln!(
+            "WARNING: {}: {} other lines, the first is line {first}; each run counts once",
+            path.display(),
+            match lines.repeated.len() {
+                1 => "1 line repeats".to_owned(),
+                n => format!("{n} lines repeat"),
+            }
         );
     }
     if runs == 0 {
@@ -115,6 +126,7 @@ fn show(path: &Path, arguments: &Arguments, output: Output) -> Result<Exit, Fail
         command: "history",
         file: path.display().to_string(),
         runs,
+        repeated: &lines.repeated,
         torn: lines.torn,
         trends: &trends,
     };

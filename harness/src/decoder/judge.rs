@@ -287,6 +287,16 @@ impl Reference {
     pub fn same_bits(&mut self, logits: &[f32]) -> Result<(), WrongAnswer> {
         let bits: Vec<u32> = logits.iter().map(|l| l.to_bits()).collect();
         let reference = self.0.get_or_insert_with(|| bits.clone());
+        if bits.len() != reference.len() {
+            return Err(WrongAnswer {
+                relative_error: f64::INFINITY,
+                seen_on: format!(
+                    "the timed model's answer has {} logits, and the first case's has {}",
+                    bits.len(),
+                    reference.len()
+                ),
+            });
+        }
         if let Some(at) = bits.iter().zip(&*reference).position(|(a, b)| a != b) {
             return Err(WrongAnswer {
                 relative_error: f64::from(logits[at] / f32::from_bits(reference[at]) - 1.0).abs(),
@@ -322,5 +332,19 @@ mod tests {
     fn the_first_of_equal_logits_is_the_largest() {
         assert_eq!(largest(&[-3.0, 2.0, 2.0, 1.0]), 1);
         assert_eq!(largest(&[-0.0, 0.0]), 0);
+    }
+
+    #[test]
+    fn fewer_logits_than_the_first_case_s_are_wrong() {
+        let mut reference = Reference::default();
+        assert!(reference.same_bits(&[1.0, 2.0, 3.0]).is_ok());
+        assert!(reference.same_bits(&[1.0, 2.0, 3.0]).is_ok());
+        for wrong in [&[1.0, 2.0][..], &[], &[1.0, 2.0, 3.0, 4.0]] {
+            let error = reference.same_bits(wrong).unwrap_err();
+            assert!(
+                error.seen_on.contains("and the first case's has 3"),
+                "{error:?}"
+            );
+        }
     }
 }

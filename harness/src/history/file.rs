@@ -4,178 +4,17 @@
 //! disk, may still leave a last line without its end; a reader skips it and says so, and the next
 //! writer cuts it off and says so. Any other line that can't be read is an error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::baseline::Baseline;
-use crate::baseline::file::{Ratio, StoredCase, Unit};
-
-/// What the field `kind` says.
-pub const KIND: &str = "bitgauge-history";
-
-/// Version of a line. A reader refuses any other, and any field that it does not know.
-pub const SCHEMA: u32 = 1;
+use super::line::{self, KIND, Line};
 
 /// Larger files are not read: a run has some 10 kB.
 const LARGEST: u64 = 256 << 20;
-
-/// One run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Line {
-    /// [`KIND`].
-    pub kind: String,
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// When measuring began, as RFC 3339 in UTC.
-    pub date: String,
-    /// Class of the machine, [`crate::machine::Machine::class`].
-    pub machine: String,
-    /// Commit of the sources; `None` outside of a work tree.
-    pub revision: Option<String>,
-    /// Whether files differed from that commit.
-    pub dirty: bool,
-    /// Version of bitgauge.
-    pub version: String,
-    /// What was measured, at least one case.
-    pub cases: Vec<Case>,
-}
-
-/// A case of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Case {
-    /// Its id.
-    pub id: String,
-    /// The kernel that ran; `None` where nothing is multiplied.
-    pub kernel: Option<String>,
-    /// The yardstick beside which it ran. Ratios to different ones can't be compared.
-    pub yardstick: String,
-    /// What the yardstick's work is counted in.
-    pub unit: Unit,
-    /// How long an iteration takes, in units of the yardstick's work.
-    pub ratio: Ratio,
-    /// Nanoseconds an iteration; for information, never judged.
-    pub ns: f64,
-}
-
-impl From<&Baseline> for Line {
-    fn from(baseline: &Baseline) -> Self {
-        let case = |case: &StoredCase| Case {
-            id: case.id.clone(),
-            kernel: case.kernel.clone(),
-            yardstick: case.yardstick.name.clone(),
-            unit: case.yardstick.unit,
-            ratio: case.ratio,
-            ns: case.ns,
-        };
-        let revision = baseline.revision.as_deref();
-        Self {
-            kind: KIND.to_owned(),
-            schema: SCHEMA,
-            date: baseline.date.clone(),
-            machine: baseline.machine.clone(),
-            revision: revision.map(|r| r.trim_end_matches('+').to_owned()),
-            dirty: revision.is_some_and(|r| r.ends_with('+')),
-            version: baseline.version.clone(),
-            cases: baseline.cases.iter().map(case).collect(),
-        }
-    }
-}
-
-impl Line {
-    /// The revision as people write it: shortened, with `+` when files differed.
-    pub fn revision(&self) -> String {
-        let Some(revision) = &self.revision else {
-            return "unknown".to_owned();
-        };
-        let short = revision.get(..12).unwrap_or(revision);
-        format!("{short}{}", if self.dirty { "+" } else { "" })
-    }
-
-    /// Refuses what no run gives.
-    fn sound(&self) -> Result<(), String> {
-        if self.kind != KIND {
-            let kind = self.kind.escape_debug();
-            return Err(format!("kind `{kind}`, where `{KIND}` should stand"));
-        }
-        if !is_date(&self.date) {
-            let date = self.date.escape_debug();
-            return Err(format!(
-                "`{date}` is no time; one is written like 2026-01-31T12:00:00Z"
-            ));
-        }
-        if !is_class(&self.machine) {
-            let machine = self.machine.escape_debug();
-            return Err(format!("`{machine}` is no class of machine"));
-        }
-        for text in [Some(&self.version), self.revision.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            if !is_name(text) {
-                let text = text.escape_debug();
-                return Err(format!("`{text}` is neither a version nor a revision"));
-            }
-        }
-        if self.cases.is_empty() {
-            return Err("a run without a case".to_owned());
-        }
-        let mut seen = BTreeSet::new();
-        for case in &self.cases {
-            let at = |what: &str| Err(format!("case {}: {what}", case.id.escape_debug()));
-            if !is_name(&case.id) {
-                return at("this is no id of a case");
-            }
-            if !is_name(&case.yardstick.replace(' ', "-")) {
-                return at("its yardstick has no name");
-            }
-            if !seen.insert(&case.id) {
-                return at("this case stands there twice");
-            }
-            let Ratio { median, low, high } = case.ratio;
-            let ordered = 0.0 < low && low <= median && median <= high && high.is_finite();
-            if !ordered {
-                return at("its ratio must be above 0, and its interval must hold its median");
-            }
-            if !(case.ns.is_finite() && case.ns > 0.0) {
-                return at("`ns` must be above 0");
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// Also the name of a folder.
-fn is_class(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-    (1..=120).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
-}
-
-/// `2026-01-31T12:00:00Z`, perhaps with a fraction of a second: such times sort as text.
-fn is_date(text: &str) -> bool {
-    let pattern = b"dddd-dd-ddTdd:dd:dd";
-    let bytes = text.as_bytes();
-    let like = |(b, p): (&u8, &u8)| {
-        if *p == b'd' {
-            b.is_ascii_digit()
-        } else {
-            b == p
-        }
-    };
-    text.len() <= 32
-        && bytes.len() > pattern.len()
-        && bytes.iter().zip(pattern).all(like)
-        && text.ends_with('Z')
-}
 
 /// A history that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -201,8 +40,10 @@ pub struct Torn {
 /// What a file holds.
 #[derive(Debug, Default, PartialEq)]
 pub struct Lines {
-    /// The runs, in the order in which they were appended.
+    /// The runs, in the order in which they were appended, each once.
     pub runs: Vec<Line>,
+    /// Numbers of the lines that repeat one before them, as a merge of two copies leaves them.
+    pub repeated: Vec<usize>,
     /// A last line that was not written to its end.
     pub torn: Option<Torn>,
 }
@@ -210,7 +51,8 @@ pub struct Lines {
 /// Reads a history.
 ///
 /// # Errors
-/// When it can't be read, or any line but a torn last one is not as [`Line`] says.
+/// When it can't be read, any line but a torn last one is not as [`Line`] says, or two runs of one
+/// time, machine and revision differ in a case.
 pub fn read(path: &Path) -> Result<Lines, HistoryError> {
     let failed = |what: String| error(path, None, what);
     let mut file = open(path, OpenOptions::new().read(true)).map_err(failed)?;
@@ -232,8 +74,8 @@ pub struct Appended {
 /// so at once.
 ///
 /// # Errors
-/// When the file is no history, holds a line that can't be read, or the system refuses. It is then
-/// as it was.
+/// When the file is no history, holds a line that can't be read or another run of that time,
+/// machine and revision with one of these cases, or the system refuses. It is then as it was.
 pub fn append(path: &Path, line: &Line) -> Result<Appended, HistoryError> {
     let failed = |what: String| error(path, None, what);
     line.sound()
@@ -258,12 +100,13 @@ pub fn append(path: &Path, line: &Line) -> Result<Appended, HistoryError> {
             return Err(error(path, Some(torn.line), what.to_owned()));
         }
     }
-    let same = |run: &Line| {
-        (&run.date, &run.machine, &run.revision) == (&line.date, &line.machine, &line.revision)
-    };
-    if lines.runs.iter().any(same) {
+    if lines.runs.contains(line) {
         let cut = None;
         return Ok(Appended { added: false, cut });
+    }
+    if let Some(case) = lines.runs.iter().find_map(|run| line.clash(run)) {
+        let what = format!("nothing was appended: {}", clash(case, "it", line));
+        return Err(failed(what));
     }
     let whole = held.len() as u64 - lines.torn.map_or(0, |torn| torn.bytes as u64);
     let unended = lines.torn.is_none() && held.last().is_some_and(|b| *b != b'\n');
@@ -317,20 +160,60 @@ fn bytes_of(file: &mut File) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// That `holder` holds another figure of a case of `line`.
+fn clash(case: &str, holder: &str, line: &Line) -> String {
+    format!(
+        "case {case}: {holder} holds a run of {} at {} on this machine with another figure of it; a run can have one, so keep the right one alone",
+        line.date,
+        line.revision()
+    )
+}
+
 fn parse(path: &Path, bytes: &[u8]) -> Result<Lines, HistoryError> {
-    let mut lines = Lines::default();
+    let (found, torn) = split(path, bytes)?;
+    let mut first = BTreeMap::new();
+    let mut repeated = BTreeSet::new();
+    for (number, line) in &found {
+        let key = |case| (line.key(), case);
+        let ids = line.cases.iter().map(|case| case.id.as_str());
+        let earlier = ids.clone().find_map(|id| Some((id, *first.get(&key(id))?)));
+        match earlier {
+            None => first.extend(ids.map(|id| (key(id), (number, line)))),
+            Some((_, (_, same))) if same == line => {
+                repeated.insert(*number);
+            }
+            Some((id, (other, _))) => {
+                let what = clash(id, &format!("line {other}"), line);
+                return Err(error(path, Some(*number), what));
+            }
+        }
+    }
+    let once = |(number, line)| (!repeated.contains(&number)).then_some(line);
+    Ok(Lines {
+        runs: found.into_iter().filter_map(once).collect(),
+        repeated: repeated.into_iter().collect(),
+        torn,
+    })
+}
+
+/// A run with the number of its line.
+type Numbered = (usize, Line);
+
+/// The runs of all lines, and what is torn.
+fn split(path: &Path, bytes: &[u8]) -> Result<(Vec<Numbered>, Option<Torn>), HistoryError> {
+    let (mut found, mut torn) = (Vec::new(), None);
     for (i, text) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let number = i + 1;
         match text.strip_suffix(b"\n") {
             Some(text) => {
-                let line = line(text).map_err(|what| error(path, Some(number), what))?;
-                lines.runs.push(line);
+                let line = line::read(text).map_err(|what| error(path, Some(number), what))?;
+                found.push((number, line));
             }
             // Whole but for the line end, as some editors leave it.
-            None => match line(text) {
-                Ok(line) => lines.runs.push(line),
+            None => match line::read(text) {
+                Ok(line) => found.push((number, line)),
                 Err(_) => {
-                    lines.torn = Some(Torn {
+                    torn = Some(Torn {
                         line: number,
                         bytes: text.len(),
                     });
@@ -338,30 +221,5 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Lines, HistoryError> {
             },
         }
     }
-    Ok(lines)
-}
-
-/// The little that every version has.
-#[derive(Deserialize)]
-struct Header {
-    schema: Option<u64>,
-    version: Option<String>,
-}
-
-fn line(text: &[u8]) -> Result<Line, String> {
-    let right = "each line is one run as a JSON object, as `bitgauge history add` writes it; remove the line if it can't be mended";
-    let header: Header =
-        serde_json::from_slice(text).map_err(|e| format!("this is no run: {e}; {right}"))?;
-    if header.schema != Some(u64::from(SCHEMA)) {
-        let found = header.schema.map_or("none".to_owned(), |s| s.to_string());
-        let by = header.version.unwrap_or_else(|| "(not stated)".to_owned());
-        return Err(format!(
-            "schema {found}, written by bitgauge {}; this one reads schema {SCHEMA}",
-            by.escape_debug()
-        ));
-    }
-    let line: Line =
-        serde_json::from_slice(text).map_err(|e| format!("this is no run: {e}; {right}"))?;
-    line.sound().map_err(|what| format!("{what}; {right}"))?;
-    Ok(line)
+    Ok((found, torn))
 }

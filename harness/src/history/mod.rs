@@ -5,8 +5,10 @@
 //! times, and looks for changes of level in every case.
 
 pub mod file;
+pub mod line;
 pub mod page;
 pub mod trend;
 
-pub use file::{Appended, HistoryError, Line};
+pub use file::{Appended, HistoryError};
+pub use line::Line;
 pub use trend::Trends;

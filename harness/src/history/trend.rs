@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::file::{Case, Line};
+use super::line::{Case, Line};
 use crate::baseline::file::{Ratio, Unit};
 use crate::measure::stats::{ChangePoint, MedianSequence, Shift, change_points};
 use crate::run::Measured;

@@ -91,8 +91,10 @@ pub enum ImportError {
         other: Tool,
     },
     /// Which of two cases is meant could not be told.
-    #[error("two results are called `{case}`. Import only one of them")]
+    #[error("{path}: the second result called `{case}`. Import only one of them", path = path.display())]
     Twice {
+        /// The file or folder that holds the second.
+        path: PathBuf,
         /// The name.
         case: String,
     },

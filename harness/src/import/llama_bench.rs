@@ -7,9 +7,38 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::{Figure, ImportError, LeftOut, Place, Statistic, Unit, source};
+
+/// One result as JSON has it. Of two fields of a name, a map would keep the last without a word.
+struct Object(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a result as an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut object = Map::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if object.contains_key(&name) {
+                        return Err(A::Error::custom(format!("`{name}` stands there twice")));
+                    }
+                    object.insert(name, map.next_value()?);
+                }
+                Ok(Object(object))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
 
 /// Fields of one test, as text; samples apart.
 struct Test {
@@ -68,7 +97,7 @@ pub fn tests_of(origin: &Path, text: &str) -> Result<Vec<Figure>, ImportError> {
 fn tests(path: &Path, text: &str) -> Result<Vec<Test>, ImportError> {
     let head = text.trim_start();
     if head.starts_with('[') {
-        let objects: Vec<Value> =
+        let objects: Vec<Object> =
             serde_json::from_str(text).map_err(|e| ImportError::json(path, &e))?;
         let tests = objects.into_iter().enumerate();
         tests.map(|(i, o)| test(path, o, i + 1)).collect()
@@ -99,13 +128,7 @@ fn json_lines(path: &Path, text: &str) -> Result<Vec<Test>, ImportError> {
     Ok(tests)
 }
 
-fn test(path: &Path, value: Value, line: usize) -> Result<Test, ImportError> {
-    let Value::Object(object) = value else {
-        return Err(ImportError::content(
-            path,
-            format!("result {line} is no object"),
-        ));
-    };
+fn test(path: &Path, Object(object): Object, line: usize) -> Result<Test, ImportError> {
     let mut samples = Vec::new();
     let mut fields = BTreeMap::new();
     for (name, value) in object {
@@ -147,6 +170,10 @@ fn comma_separated(path: &Path, text: &str) -> Result<Vec<Test>, ImportError> {
     if !header.iter().any(|name| name == "avg_ts") {
         let what = "no column avg_ts; the first line of llama-bench's CSV names the columns";
         return Err(corrupt(1, what.into()));
+    }
+    let mut columns = BTreeSet::new();
+    if let Some(name) = header.iter().find(|name| !columns.insert(*name)) {
+        return Err(corrupt(1, format!("column `{name}` stands there twice")));
     }
     let mut tests = Vec::new();
     for record in reader.records() {

@@ -1,10 +1,11 @@
 //! Imported figures in a file of ours, to be gated against later.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, ImportError, Imported, source};
+use super::{ImportError, Imported, sound, source};
 use crate::run::{RunError, write_atomically};
 
 /// Version of the file's shape. A reader refuses any other.
@@ -44,7 +45,8 @@ pub fn text(imported: &Imported) -> String {
 /// Reads what [`save`] wrote; `None` when `path` is another kind of file or a folder.
 ///
 /// # Errors
-/// It can't be read, is truncated or of another schema, or holds an impossible figure.
+/// It can't be read, is truncated or of another schema, or holds an impossible figure or two of a
+/// name.
 pub fn load(path: &Path) -> Result<Option<Imported>, ImportError> {
     if source::is_folder(path)? {
         return Ok(None);
@@ -71,8 +73,9 @@ pub fn load(path: &Path) -> Result<Option<Imported>, ImportError> {
         });
     }
     let file: File = serde_json::from_str(&text).map_err(|e| ImportError::json(path, &e))?;
-    if let Some(fault) = file.imported.figures.iter().find_map(Figure::fault) {
-        return Err(ImportError::content(path, fault));
-    }
+    let Imported {
+        figures, left_out, ..
+    } = &file.imported;
+    sound(path, figures, left_out, &mut BTreeSet::new())?;
     Ok(Some(file.imported))
 }

@@ -138,11 +138,15 @@ fn judge_rmsnorm(cases: &[units::RmsNorm]) -> Check {
 
 /// Absolute errors; a missing value is one.
 fn errors<'a>(got: &'a [f32], want: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-    let missing = (got.len() != want.len()).then_some(f64::NAN);
     let pairs = got.iter().zip(want);
     pairs
         .map(|(&got, want)| (f64::from(got) - want).abs())
-        .chain(missing)
+        .chain(missing(got, want))
+}
+
+/// An error figure for values that have no counterpart.
+fn missing(got: &[f32], want: &[f64]) -> Option<f64> {
+    (got.len() != want.len()).then_some(f64::NAN)
 }
 
 fn judge_frequencies(cases: &[units::Rope]) -> Check {
@@ -267,7 +271,8 @@ fn scaled_products(cases: &[units::Matvec], kernel: Kernel, class: &str) -> Resu
                 error / want.abs()
             }
         };
-        figures.push(worst(y.iter().zip(want).map(relative)));
+        let errors = y.iter().zip(want).map(relative);
+        figures.push(worst(errors.chain(missing(y, want))));
     }
     Ok(worst(figures))
 }
@@ -349,4 +354,33 @@ fn widened(real: Real, bits: &[u16]) -> Result<Vec<f32>, String> {
     let mut norm = checkpoint.final_norm().map_err(|e| e.to_string())?;
     norm.truncate(bits.len());
     Ok(norm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_is_missing_from_the_fixture_is_an_error() {
+        let mut case = units::Matvec {
+            rows: 4,
+            cols: 4,
+            packed: vec![0b0101_0110, 0b0101_0101, 0b0101_0101, 0b0101_0101],
+            q: vec![3, 0, 0, 0],
+            accumulators: vec![3, 0, 0, 0],
+            activation_scale: 2.0,
+            weight_scale: 0.5,
+            y_multiply: vec![0.75, 0.0, 0.0, 0.0],
+            y_divide: Vec::new(),
+        };
+        let figure = |case: &units::Matvec| {
+            let case = std::slice::from_ref(case);
+            scaled_products(case, Kernel::by_name("naive").unwrap(), "autobitlinear").unwrap()
+        };
+        assert_eq!(figure(&case), 0.0);
+        case.y_multiply.truncate(1);
+        assert!(figure(&case).is_nan());
+        case.y_multiply.clear();
+        assert!(figure(&case).is_nan());
+    }
 }

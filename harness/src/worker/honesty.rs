@@ -11,7 +11,11 @@
 //!    iterations in turn, and it is convicted only when the time outside of its clock was longer
 //!    in every long run than in any short one. If that time does not depend on the iterations,
 //!    all orders of `2 k` figures are equally likely, so an honest worker is convicted in one of
-//!    `(2 k)! / (k!)^2` hearings, whatever the load: 1 in 12870 at `k = 8`, and hearings are rare.
+//!    `(2 k)! / (k!)^2` hearings, whatever the load: 1 in 12870 at [`PAIRS`]. The runs of a slow
+//!    liar take seconds, so [`FEWER_PAIRS`] convict where long runs hid more than [`WIDE_GAP`]
+//!    beyond any short one. The orders alone bound that shortcut by 1 in 70. It is rarer by as
+//!    much as waits are shorter than the gap; where waits of more than 50 ms are common, it is
+//!    not, and no bound better than 1 in 70 holds. Hearings are rare themselves.
 //!
 //! What stays open: a worker that hides less than [`SUSPICIOUS_SHARE`] of its wall time. It can't
 //! be told from one that makes a fresh input for each iteration outside of its clock.
@@ -45,8 +49,8 @@ const LEAST_STREAK: u32 = 3;
 /// Pairs of short and long runs that convict.
 const PAIRS: usize = 8;
 
-/// A gap between the hidden times of long runs and of short ones that no scheduler makes in each
-/// of [`FEWER_PAIRS`].
+/// A gap between the hidden times of long runs and of short ones. Taken to be more than a scheduler
+/// makes in every long run of [`FEWER_PAIRS`] and in no short one.
 const WIDE_GAP: Duration = Duration::from_millis(50);
 
 /// Pairs that convict where the gap is that wide: a slow worker need not be heard for minutes.

@@ -1,4 +1,7 @@
 //! Scales and ticks, in arithmetic that is the same on every machine.
+//!
+//! Any figures have an axis: those beyond [`LARGEST`], and on a logarithmic one those below
+//! [`SMALLEST`], stand at its end.
 
 /// Maps figures to positions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,10 +14,23 @@ pub struct Scale {
     range: (f64, f64),
 }
 
+/// Axes end here, far enough from the ends of float64 that no step of their arithmetic overflows.
+const LARGEST: f64 = 1e300;
+const SMALLEST: f64 = 1e-300;
+
+/// `x` between `low` and `high`; `low` for what is no number.
+fn within(x: f64, low: f64, high: f64) -> f64 {
+    x.max(low).min(high)
+}
+
 impl Scale {
     /// From zero to a round figure at or above `top`.
     pub fn from_zero(top: f64, range: (f64, f64)) -> Self {
-        let top = if top > 0.0 { top } else { 1.0 };
+        let top = if top > SMALLEST {
+            top.min(LARGEST)
+        } else {
+            1.0
+        };
         let step = nice_step(top);
         Self {
             step: Some(step),
@@ -25,10 +41,13 @@ impl Scale {
 
     /// Between round figures that enclose `low` and `high`, zero or not.
     pub fn between(low: f64, high: f64, range: (f64, f64)) -> Self {
+        let [low, high] = [low, high].map(|x| within(x, -LARGEST, LARGEST));
+        let size = low.abs().max(high.abs());
         let width = if high > low {
-            high - low
+            // Finer ticks would be one figure in float64.
+            (high - low).max(1e-9 * size).max(SMALLEST)
         } else {
-            high.abs().max(1.0)
+            size.max(1.0)
         };
         let step = nice_step(width);
         let below = step * (low / step + 1e-9).floor();
@@ -42,6 +61,7 @@ impl Scale {
 
     /// Logarithmic, between round figures that enclose `low` and `high`, both above zero.
     pub fn log(low: f64, high: f64, range: (f64, f64)) -> Self {
+        let [low, high] = [low, high].map(|x| within(x, SMALLEST, LARGEST));
         let below = *ladder(low)
             .iter()
             .rev()
@@ -62,7 +82,7 @@ impl Scale {
     /// Position of `x`; figures outside of the axis stop at its end.
     pub fn at(&self, x: f64) -> f64 {
         let (low, high) = self.domain;
-        let x = x.clamp(low, high);
+        let x = within(x, low, high);
         let part = if self.step.is_none() {
             (log2(x) - log2(low)) / (log2(high) - log2(low))
         } else {
@@ -79,20 +99,13 @@ impl Scale {
             return (first..=last).map(|i| i as f64 * step).collect();
         }
         let inside = |t: &f64| *t >= low * (1.0 - 1e-9) && *t <= high * (1.0 + 1e-9);
-        let mut all: Vec<f64> = Vec::new();
-        let mut decade = power_of_ten(low);
-        while decade <= high * 10.0 {
-            all.extend([1.0, 2.0, 5.0].map(|m| m * decade));
-            decade *= 10.0;
-        }
-        let all: Vec<f64> = all.into_iter().filter(inside).collect();
+        let decades: Vec<f64> = (exponent(low)..=exponent(high) + 1).map(ten_to).collect();
+        let of_decade = |decade: &f64| [1.0, 2.0, 5.0].map(|m| m * decade);
+        let all: Vec<f64> = decades.iter().flat_map(of_decade).filter(inside).collect();
         if all.len() <= 8 {
             return all;
         }
-        let decades: Vec<f64> = all
-            .into_iter()
-            .filter(|t| (t / power_of_ten(*t) - 1.0).abs() < 1e-6)
-            .collect();
+        let decades: Vec<f64> = decades.into_iter().filter(inside).collect();
         let every = decades.len().div_ceil(7).max(1);
         decades.into_iter().step_by(every).collect()
     }
@@ -114,16 +127,21 @@ fn ladder(x: f64) -> Vec<f64> {
     [0.5, 1.0, 2.0, 5.0, 10.0].iter().map(|m| m * p).collect()
 }
 
-/// The largest power of ten not above `x`; 1 where `x` is not above zero.
+/// The largest power of ten not above `x`, which is above zero.
 fn power_of_ten(x: f64) -> f64 {
-    let exponent = format!("{x:e}")
-        .split_once('e')
-        .and_then(|(_, e)| e.parse::<i32>().ok());
-    match exponent {
-        // Parsing is exact, powi may not be.
-        Some(e) if x > 0.0 => format!("1e{e}").parse().unwrap_or(1.0),
-        _ => 1.0,
-    }
+    ten_to(exponent(x))
+}
+
+/// Its exponent.
+fn exponent(x: f64) -> i32 {
+    let text = format!("{x:e}");
+    let exponent = text.split_once('e').and_then(|(_, e)| e.parse().ok());
+    exponent.unwrap_or(0)
+}
+
+/// A power of ten: parsing is exact, powi may not be.
+fn ten_to(exponent: i32) -> f64 {
+    format!("1e{exponent}").parse().unwrap_or(1.0)
 }
 
 /// log2 of a positive number from its bits and a series: libm differs between systems in the
@@ -182,5 +200,57 @@ mod tests {
         let s = Scale::log(1.0, 1.0, (0.0, 1.0));
         assert_eq!(s.domain, (1.0, 2.0));
         assert!(Scale::log(1e-6, 1e9, (0.0, 1.0)).ticks().len() <= 8);
+    }
+
+    #[test]
+    fn any_figures_have_an_axis_of_few_ticks() {
+        let largest = f64::MAX;
+        let figures = [
+            0.0,
+            -0.0,
+            5e-324,
+            1e-310,
+            f64::MIN_POSITIVE,
+            1.0,
+            1.0 + f64::EPSILON,
+            1e15,
+            1e15 + 0.125,
+            1e300,
+            1.7e308,
+            largest,
+            -5e-324,
+            -1.0,
+            -largest,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::NAN,
+        ];
+        for low in figures {
+            for high in figures {
+                let range = (10.0, 110.0);
+                for scale in [
+                    Scale::from_zero(high, range),
+                    Scale::between(low, high, range),
+                    Scale::log(low, high, range),
+                ] {
+                    let (first, last) = scale.domain;
+                    let told = format!("{low:e} {high:e}: {scale:?}");
+                    assert!(first.is_finite() && last.is_finite(), "{told}");
+                    assert!(first < last, "{told}");
+                    let ticks = scale.ticks();
+                    assert!((1..=12).contains(&ticks.len()), "{told}: {ticks:?}");
+                    for x in ticks.into_iter().chain(figures) {
+                        let at = scale.at(x);
+                        assert!((10.0..=110.0).contains(&at), "{told}: {x:e} is at {at}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_logarithmic_axis_has_round_ticks() {
+        let ticks = Scale::log(1e-100, 1e200, (0.0, 1.0)).ticks();
+        assert_eq!(ticks, [1e-100, 1e-57, 1e-14, 1e29, 1e72, 1e115, 1e158]);
     }
 }
