@@ -226,35 +226,6 @@ fn thread_counts_that_can_t_be_had_are_refused_by_every_command() {
 }
 
 #[test]
-fn options_that_a_command_would_ignore_are_refused() {
-    for arguments in [
-        &["verify"][..],
-        &["kernels"],
-        &["gate", "--baseline", "nosuch"],
-        &["bisect", "HEAD..HEAD", "decode/o/naive/1t"],
-        &["selftest", "--only", "nosuch"],
-        &["history", "nosuch"],
-        &["import", "nosuch"],
-        &["report", "nosuch"],
-        &["worker", "--case", "loop/lcg/10/1t"],
-        &["compare", "naive@1", "naive@1", "--shape", "4x8"],
-        &["compare", "loop/lcg/10/1t", "loop/lcg/10/1t"],
-        &["compare", "true", "true", "--command"],
-        &["compare", "true", "true", "--workers"],
-    ] {
-        let ended = refused(
-            bitgauge(arguments).args(["--threads", "1"]),
-            "--threads 1: ",
-        );
-        assert!(ended.stderr.contains("leave it out"), "{ended:?}");
-    }
-    refused(
-        &mut bitgauge(["worker", "--json"]),
-        "`worker` answers in JSON lines",
-    );
-}
-
-#[test]
 fn a_cap_on_the_instruction_set_is_obeyed_and_a_wrong_one_is_refused() {
     let a = folder("A");
     let generate = ["generate", &a, "--tokens", "1", "--max-tokens", "1"];

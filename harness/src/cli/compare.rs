@@ -96,17 +96,6 @@ impl Arguments {
         !self.workers && !self.command && (self.a.contains('/') || self.b.contains('/'))
     }
 
-    /// Why a number of threads would change nothing; `None` where it would.
-    pub fn without_threads(&self) -> Option<&'static str> {
-        if self.workers || self.command {
-            Some("A and B run on the threads that their command lines say")
-        } else if self.names_cases() || (self.a.contains('@') && self.b.contains('@')) {
-            Some("A and B name their threads")
-        } else {
-            None
-        }
-    }
-
     /// The phases, kernels only.
     ///
     /// # Errors

@@ -22,7 +22,6 @@ mod run;
 mod scaling;
 pub mod selection;
 mod selftest;
-mod shared;
 mod stop;
 mod summaries;
 mod tune;
@@ -46,8 +45,8 @@ struct Cli {
     /// Write one JSON document to stdout; text goes to stderr
     #[arg(long, global = true)]
     json: bool,
-    /// Threads of the engine, refused where they would say nothing [default: the CPUs that this
-    /// process may use; 1 for `compare`]
+    /// Threads of the engine, where nothing else names them, as ids of cases do [default: the CPUs
+    /// that this process may use; 1 for `compare`]
     #[arg(short, long, global = true, value_name = "N")]
     threads: Option<usize>,
     #[command(subcommand)]
@@ -125,7 +124,6 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli, output: Output) -> Result<Exit, Failure> {
     isa::cap().map_err(|unknown| Failure::could_not_run(format!("BITGAUGE_ISA: {unknown}")))?;
     let threads = threads(cli)?;
-    shared::refuse_idle(cli)?;
     match &cli.command {
         Command::Run(arguments) => run::run(arguments, threads, output),
         Command::Verify(arguments) => verify::run(arguments, output),

@@ -31,13 +31,6 @@ pub struct Arguments {
     misbehave: Option<Misbehaviour>,
 }
 
-impl Arguments {
-    /// Whether it serves no suite but named cases, each of which says its threads.
-    pub fn names_cases(&self) -> bool {
-        !self.case.is_empty()
-    }
-}
-
 fn extra(text: &str) -> Result<(CaseId, f64), String> {
     let (id, share) = text
         .split_once('=')
