@@ -9,7 +9,7 @@ use bitgauge_engine::threads::Pool;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::Output;
+use super::output::{Output, tell};
 use super::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::measure::{SplitMix64, fresh_seed};
@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         Ok(known) => known,
         Err(error @ CacheError::NoFolder) => return Err(error.into()),
         Err(error) => {
-            eprintln!("WARNING: {error}; measuring again");
+            tell(format!("WARNING: {error}; measuring again"));
             Tuning::here()
         }
     };
