@@ -17,6 +17,9 @@ pub enum Exit {
     Unclear = 4,
     /// No usable baseline.
     NoBaseline = 5,
+    /// Whoever read stdout went away, as in `bitgauge history FILE | head`: what a shell says of a
+    /// command that SIGPIPE ended. Files were written all the same.
+    NoReader = 141,
 }
 
 /// A command that could not do its work: what, where, and what would be right.

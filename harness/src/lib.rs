@@ -1,5 +1,8 @@
 //! bitgauge: did this change make it faster, by how much, and is the answer still right?
 
+// Printing panics where nobody reads any more; `cli::output` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod agreement;
 pub mod baseline;
 pub mod bench;
@@ -41,5 +44,6 @@ pub mod tuning;
 pub mod user_cache;
 pub mod verdicts;
 pub mod verify;
+pub mod whole_file;
 pub mod worker;
 pub mod yardsticks;

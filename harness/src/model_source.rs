@@ -2,7 +2,7 @@
 //! synthetic shape.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use bitgauge_engine::checkpoint::{Checkpoint, Config, Gguf, Origin, Packed};
@@ -34,6 +34,14 @@ pub enum ModelSourceError {
         /// What was given.
         name: String,
     },
+    /// It is there, and the system does not open it.
+    #[error("`{name}` {}: {source}", if Path::new(name).is_symlink() { "is a symbolic link that can't be followed" } else { "can't be opened" })]
+    Unreachable {
+        /// What was given.
+        name: String,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A folder or file that was refused.
     #[error(transparent)]
     Checkpoint(#[from] bitgauge_engine::checkpoint::CheckpointError),
@@ -50,12 +58,15 @@ impl ModelSource {
             return Ok(Self::Synthetic(synthetic::model(config, SEED), name));
         }
         let path = Path::new(name);
-        if !path.exists() {
-            return Err(ModelSourceError::Unknown {
-                name: name.to_owned(),
-            });
-        }
-        if path.is_dir() {
+        let nothing = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+        let found = path.metadata().map_err(|source| {
+            let name = name.to_owned();
+            match nothing.contains(&source.kind()) && !path.is_symlink() {
+                true => ModelSourceError::Unknown { name },
+                false => ModelSourceError::Unreachable { name, source },
+            }
+        })?;
+        if found.is_dir() {
             let checkpoint = Box::new(Checkpoint::open(path)?);
             return Ok(Self::Folder(checkpoint, path.to_owned()));
         }

@@ -4,9 +4,7 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bitgauge_engine::isa::Isa;
@@ -53,6 +51,64 @@ fn usage_errors_are_status_2() {
     refused(&mut bitgauge(["inspect"]), "MODEL");
     assert_eq!(end(&mut bitgauge(["--help"])).status, Some(0));
     assert_eq!(end(&mut bitgauge(["--version"])).status, Some(0));
+}
+
+/// A pipe that nobody reads.
+fn closed() -> std::io::PipeWriter {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer
+}
+
+/// What was asked for as files is there, whoever reads the rest.
+#[test]
+fn files_are_written_although_nobody_reads_what_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut command = bitgauge(["compare", "--max-time", "1", "--command", "true", "true"]);
+    let ended = end(command.arg("--out").arg(&out).stdout(closed()));
+    assert_eq!(ended.status, Some(141), "{ended:?}");
+    for file in ["report.md", "samples.json"] {
+        assert!(out.join(file).exists(), "{file}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_is_missing_comes_with_what_makes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["baseline", "check", "nowhere"][..],
+        &["baseline", "show", "nowhere.json"],
+        &["gate", "--baseline", "nowhere"],
+    ] {
+        let ended = end(bitgauge(arguments).current_dir(folder.path()));
+        assert_eq!(ended.status, Some(5), "{ended:?}");
+        assert!(
+            ended.stderr.contains("`bitgauge baseline save`"),
+            "{ended:?}"
+        );
+    }
+    let ended = refused(&mut bitgauge(["ladder", "nope"]), "nope");
+    assert!(ended.stderr.contains("three-fixes, limit"), "{ended:?}");
+}
+
+/// Before anything is measured: that would take minutes.
+#[test]
+fn a_ladder_of_more_tokens_than_the_models_take_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ladder = folder.path().join("ladder.toml");
+    let text = include_str!("../ladders/three-fixes.toml");
+    let (context, tokens) = ("context = 512\n[original]", "tokens = 4097");
+    for (from, to) in [("[original]", context), ("tokens = 50", tokens)] {
+        fs::write(&ladder, text.replacen(from, to, 1)).unwrap();
+        let mut command = bitgauge(["ladder", "--quick", "--model", "tiny", "--threads", "1"]);
+        command
+            .arg(&ladder)
+            .arg("--out")
+            .arg(folder.path().join("run"));
+        let ended = refused(&mut command, to.lines().next().unwrap());
+        assert!(!ended.stderr.contains("judging"), "{ended:?}");
+        fs::remove_dir_all(folder.path().join("run")).unwrap();
+    }
 }
 
 #[test]
@@ -308,9 +364,9 @@ fn a_run_folder_must_be_a_folder_with_a_run_or_without() {
     }
 }
 
-/// Nobody reads on: no panic (which `end` looks for), and a status that is not 0.
+/// Nobody reads on: as by SIGPIPE, quiet and with the status that a shell gives for it.
 #[test]
-fn a_closed_or_full_stdout_is_status_2() {
+fn a_closed_stdout_is_status_141_and_a_full_one_status_2() {
     let a = folder("A");
     for arguments in [
         &["kernels"][..],
@@ -319,23 +375,22 @@ fn a_closed_or_full_stdout_is_status_2() {
         &["verify", "--fixtures", &a, "--kernel", "naive"],
     ] {
         for json in [&[][..], &["--json"]] {
-            let (reader, writer) = std::io::pipe().unwrap();
-            drop(reader);
-            let mut child = bitgauge(arguments)
-                .args(json)
-                .stdout(writer)
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut stderr = String::new();
-            let stream = child.stderr.as_mut().unwrap();
-            stream.read_to_string(&mut stderr).unwrap();
-            let status = child.wait().unwrap().code();
-            assert!(!stderr.contains("panicked at"), "{stderr}");
-            assert_eq!(status, Some(2), "{arguments:?} {json:?}: {stderr}");
-            assert!(stderr.contains("can't write"), "{stderr}");
+            let ended = end(bitgauge(arguments).args(json).stdout(closed()));
+            assert_eq!(ended.status, Some(141), "{arguments:?} {json:?}: {ended:?}");
+            assert!(!ended.stderr.contains("can't write"), "{ended:?}");
+            let mut both = bitgauge(arguments);
+            let both = both.args(json).stdout(closed()).stderr(closed()).status();
+            assert_eq!(both.unwrap().code(), Some(141), "{arguments:?} {json:?}");
+            if let Ok(full) = fs::File::create("/dev/full") {
+                let ended = end(bitgauge(arguments).args(json).stdout(full));
+                assert_eq!(ended.status, Some(2), "{arguments:?} {json:?}: {ended:?}");
+                assert!(ended.stderr.contains("can't write"), "{ended:?}");
+            }
         }
     }
+    // Nobody hears the reason; the status still tells.
+    let refused = bitgauge(["inspect", "nosuch"]).stderr(closed()).status();
+    assert_eq!(refused.unwrap().code(), Some(2));
 }
 
 /// Every file of a run folder, by its path below it.

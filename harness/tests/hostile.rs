@@ -338,3 +338,92 @@ fn sizes_that_are_only_claimed_cost_no_memory() {
         }
     }
 }
+
+/// What a terminal takes for an order: it clears the line.
+const ORDER: &str = "\u{1b}[2K";
+
+/// The good checkpoint with one more tensor, which nothing reads.
+fn with_extra_tensor(name: &str) -> tempfile::TempDir {
+    let bytes = tensors();
+    let (length, rest) = bytes.split_first_chunk().unwrap();
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    header[name] = serde_json::json!({
+        "dtype": "U8", "shape": [8], "data_offsets": [data.len(), data.len() + 8]
+    });
+    let mut header = header.to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let length = (header.len() as u64).to_le_bytes();
+    with(TENSORS, [&length, &header[..], data, &[0; 8]].concat())
+}
+
+#[test]
+fn no_name_in_a_file_gives_orders_to_a_terminal() {
+    let safe = |command: &mut Command, status: i32, holds: &str| {
+        let ended = end(command);
+        assert_eq!(ended.status, Some(status), "{ended:?}");
+        for text in [&ended.stdout, &ended.stderr] {
+            assert!(!text.contains('\u{1b}'), "{ended:?}");
+        }
+        let said = [ended.stdout, ended.stderr].concat();
+        assert!(said.contains(holds), "{said}");
+        said
+    };
+    let extra = with_extra_tensor(&format!("a\nb{ORDER}"));
+    let said = safe(
+        bitgauge(["inspect"]).arg(extra.path()),
+        0,
+        "ignored: tensor",
+    );
+    let line = said.lines().find(|l| l.starts_with("ignored:")).unwrap();
+    assert!(line.contains("a b"), "a name forges no line: {line}");
+
+    let parent = tempfile::tempdir().unwrap();
+    let model = parent.path().join(format!("model{ORDER}"));
+    fs::rename(copy_of(&fixtures().join("A")).path(), &model).unwrap();
+    let packed = parent.path().join("packed");
+    let repack = |what: &str| {
+        let mut command = bitgauge(["repack"]);
+        command.arg(&model).arg(what).arg(&packed);
+        command
+    };
+    safe(&mut repack("--out"), 0, "from model");
+    safe(&mut repack("--check"), 0, "from model");
+    safe(bitgauge(["inspect"]).arg(&packed), 0, "from model");
+    safe(bitgauge(["inspect"]).arg(model.join("x")), 2, "model");
+    safe(bitgauge(["inspect", "--json"]).arg(&model), 0, "model");
+
+    let baseline = parent.path().join("baseline.json");
+    let header = serde_json::json!({
+        "kind": "bitgauge-baseline", "schema": 0, "version": ORDER
+    });
+    fs::write(&baseline, header.to_string()).unwrap();
+    safe(bitgauge(["baseline", "show"]).arg(&baseline), 5, "schema 0");
+    let results = parent.path().join(format!("{ORDER}.json"));
+    fs::write(&results, "{}").unwrap();
+    safe(bitgauge(["import"]).arg(&results), 2, ".json");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_can_t_be_followed_is_told_as_such() {
+    let parent = tempfile::tempdir().unwrap();
+    for name in ["loop", "gone"] {
+        std::os::unix::fs::symlink("loop", parent.path().join("loop")).ok();
+        std::os::unix::fs::symlink("nowhere", parent.path().join("gone")).ok();
+        let told = |arguments: &[&str], status: i32| {
+            let mut command = bitgauge(arguments);
+            let ended = end(command.arg(name).current_dir(parent.path()));
+            assert_eq!(ended.status, Some(status), "{ended:?}");
+            ended.stderr
+        };
+        let error = told(&["inspect"], 2);
+        assert!(
+            error.contains(&format!("`{name}` is a symbolic link")),
+            "{error}"
+        );
+        assert!(!error.contains("neither a folder"), "{error}");
+        let error = told(&["baseline", "show"], 5);
+        assert!(!error.contains("baselines/"), "{error}");
+    }
+}

@@ -120,6 +120,128 @@ fn a_disk_that_fills_midway_keeps_the_file_before() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// Whether others may read it is what the umask says, as of any other file.
+#[cfg(unix)]
+#[test]
+fn a_file_has_the_mode_that_the_umask_leaves() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.packed");
+    let arguments = repack(&fixtures().join("A"), &out);
+    let mut masked = std::process::Command::new("sh");
+    masked.args(["-c", "umask 027; exec \"$@\"", "sh"]);
+    masked
+        .arg(arguments.get_program())
+        .args(arguments.get_args());
+    assert_eq!(end(&mut masked).status, Some(0));
+    assert_eq!(
+        fs::metadata(&out).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_and_where_it_leads_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("below/real", &link).unwrap();
+    fs::create_dir(folder.path().join("below")).unwrap();
+    let real = folder.path().join("below/real");
+    for before in [None, Some("before")] {
+        if let Some(text) = before {
+            fs::write(&real, text).unwrap();
+        }
+        assert_eq!(
+            end(&mut repack(&fixtures().join("A"), &link)).status,
+            Some(0)
+        );
+        assert!(link.is_symlink());
+        assert!(fs::metadata(&real).unwrap().len() > 1000);
+    }
+    refused(
+        &mut repack(&fixtures().join("A"), Path::new("/dev/null")),
+        "/dev/null",
+    );
+    assert!(!Path::new("/dev/null").is_file());
+}
+
+/// The names of the files in `folder`.
+#[cfg(unix)]
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+    entries.map(|entry| name(entry.unwrap())).collect()
+}
+
+/// A model of some hundred megabytes, so that a signal comes while it is written.
+#[cfg(unix)]
+#[test]
+fn a_signal_while_it_writes_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.packed");
+    fs::write(&out, "before").unwrap();
+    let mut writer = repack(Path::new("700m"), &out);
+    let mut writer = writer
+        .args(["--kernel", "naive"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while names(folder.path()).len() == 1 {
+        assert_eq!(writer.try_wait().unwrap(), None, "it wrote too fast");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let pid = rustix::process::Pid::from_child(&writer);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = writer.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("a.packed") && said.contains("signal"),
+        "{said}"
+    );
+    assert_eq!(names(folder.path()), ["a.packed"]);
+    assert_eq!(fs::read(&out).unwrap(), b"before");
+}
+
+/// What a writer of the same file left when it was killed goes; what is still being written, or is
+/// of another file, stays.
+#[cfg(unix)]
+#[test]
+fn what_a_killed_writer_left_is_removed_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.packed");
+    let left = [
+        "a.packed-000000",
+        "a.packed-111111",
+        "a.packed-b-222222",
+        "b-333333",
+    ]
+    .map(|name| folder.path().join(format!(".writing-{name}")));
+    for path in &left {
+        fs::write(path, "left").unwrap();
+    }
+    let alive = fs::File::open(&left[1]).unwrap();
+    alive.lock().unwrap();
+    assert_eq!(
+        end(&mut repack(&fixtures().join("A"), &out)).status,
+        Some(0)
+    );
+    assert_eq!(
+        left.each_ref().map(|path| path.exists()),
+        [false, true, true, true]
+    );
+    drop(alive);
+    assert_eq!(
+        end(&mut repack(&fixtures().join("A"), &out)).status,
+        Some(0)
+    );
+    assert_eq!(
+        left.each_ref().map(|path| path.exists()),
+        [false, false, true, true]
+    );
+}
+
 /// Whoever reads meets a whole file, this one or that.
 #[test]
 fn ten_at_once_write_and_read_whole_files() {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::format::to_json;
+use super::provenance::{self, is_name};
 use super::yardstick::unit_of;
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
@@ -343,7 +345,8 @@ impl Baseline {
             let found = header.schema.map_or("none".to_owned(), |s| s.to_string());
             let by = header.version.unwrap_or_else(|| "(not stated)".to_owned());
             return Err(wrong(format!(
-                "schema {found}, written by bitgauge {by}; this one reads schema {SCHEMA}. Use the version that wrote it, or save one anew with `bitgauge baseline save`"
+                "schema {found}, written by bitgauge {}; this one reads schema {SCHEMA}. Use the version that wrote it, or save one anew with `bitgauge baseline save`",
+                by.escape_debug()
             )));
         }
         let mut unknown = Vec::new();
@@ -387,12 +390,12 @@ impl Baseline {
                 "neither a case nor an efficiency: there is nothing to hold against".into(),
             );
         }
-        if !is_name(&self.machine) {
-            return Err(format!(
-                "`{}` is no class of machine",
-                self.machine.escape_debug()
-            ));
-        }
+        provenance::sound(
+            &self.machine,
+            &self.date,
+            &self.version,
+            self.revision.as_deref(),
+        )?;
         let mut seen = BTreeSet::new();
         for (i, case) in self.cases.iter().enumerate() {
             let at = |what: String| format!("cases[{i}] ({}): {what}", case.id.escape_debug());
@@ -432,14 +435,16 @@ impl Baseline {
     }
 }
 
-fn is_name(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-}
-
 /// The text of a file that says it is a baseline, of whatever version.
 fn open(path: &Path) -> Result<(String, Header), BaselineError> {
     let wrong = |what: String| BaselineError::new(path, what);
-    let unreadable = |e: std::io::Error| wrong(format!("the baseline can't be read: {e}"));
+    let unreadable = |e: io::Error| {
+        let remedy = match e.kind() {
+            ErrorKind::NotFound => "; `bitgauge baseline save` writes one",
+            _ => "",
+        };
+        wrong(format!("the baseline can't be read: {e}{remedy}"))
+    };
     let bytes = fs::metadata(path).map_err(unreadable)?.len();
     if bytes > LARGEST {
         return Err(wrong(format!(
@@ -472,7 +477,10 @@ pub fn may_write(path: &Path, class: &str) -> Result<(), Failure> {
             path.display()
         ))
     };
-    if path.symlink_metadata().is_ok() {
+    let nothing = path
+        .metadata()
+        .is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    if !nothing {
         let (_, header) =
             open(path).map_err(|e| refused(format!("it would be overwritten, and {}", e.what)))?;
         let found = header.machine.unwrap_or_else(|| "unknown".to_owned());

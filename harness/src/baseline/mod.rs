@@ -11,6 +11,7 @@ pub mod file;
 mod format;
 pub mod held;
 pub mod measure;
+pub mod provenance;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod yardstick;

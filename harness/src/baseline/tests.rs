@@ -73,6 +73,9 @@ pub fn sample() -> Baseline {
     }
 }
 
+/// What a terminal would take for an order.
+const ESCAPE: &str = "\u{1b}[2K";
+
 fn read(text: &str) -> Result<Baseline, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("stored.json");
@@ -208,6 +211,11 @@ fn what_no_run_gives_is_refused_with_its_place() {
         (changed(|f| f["cases"] = json!([])), "nothing to hold"),
         (changed(|f| f["machine"] = json!("a b")), "no class"),
         (changed(|f| f["described"] = json!({})), "missing field"),
+        (changed(|f| f["date"] = json!("yesterday")), "no time"),
+        (changed(|f| f["date"] = json!(ESCAPE)), "no time"),
+        (changed(|f| f["version"] = json!(ESCAPE)), "a version nor"),
+        (changed(|f| f["revision"] = json!(ESCAPE)), "a version nor"),
+        (changed(|f| f["machine"] = json!("..")), "no class"),
     ] {
         let message = refused.expect_err(reason);
         assert!(message.contains(reason), "{reason}: {message}");

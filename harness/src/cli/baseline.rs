@@ -1,5 +1,6 @@
 //! `bitgauge baseline`: saves what this machine does, shows it, and checks that it can be used.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -83,7 +84,9 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
 /// The file of a name: a path, or a class of machine.
 pub fn locate(name: &str) -> PathBuf {
     let path = PathBuf::from(name);
-    match path.components().count() == 1 && !name.ends_with(".json") && !path.exists() {
+    // A link that can't be followed is there all the same.
+    let is_there = path.symlink_metadata().is_ok();
+    match path.components().count() == 1 && !name.ends_with(".json") && !is_there {
         true => file_of(name),
         false => path,
     }
@@ -124,7 +127,11 @@ impl Save {
             )));
         }
         may_write(&path, &class)?;
-        if let Some(history) = self.history.as_ref().filter(|path| path.exists()) {
+        let nothing = |path: &Path| {
+            path.metadata()
+                .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+        };
+        if let Some(history) = self.history.as_ref().filter(|path| !nothing(path)) {
             crate::history::file::read(history)?;
         }
         let seed = self.seed.unwrap_or_else(|| fresh_seed() >> 11);

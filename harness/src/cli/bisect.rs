@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::judging::{fraction, seconds};
-use super::output::Output;
+use super::output::{Output, tell};
 use super::progress::Progress;
 use super::stop;
 use crate::bisect::builder::Builder;
@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     };
     let margin = calibration::margin(Some(Route::Builds), arguments.margin);
     if let Some(note) = &margin.note {
-        eprintln!("note: {note}");
+        tell(format!("note: {note}"));
     }
     let bisection = Bisection {
         tree: &tree,

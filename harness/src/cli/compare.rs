@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, ValueEnum};
 
 use super::judging::Judging;
-use super::output::Output;
+use super::output::{Output, tell};
 use super::progress::Progress;
 use super::stop;
 use super::verdict_table;
@@ -241,20 +241,20 @@ pub fn finish(
     notes: &[String],
     output: Output,
 ) -> Result<Exit, Failure> {
+    if let Some(folder) = folder {
+        export::folder(folder, verdicts)?;
+        write_atomically(&folder.join(SAMPLES_FILE), &serde_json::to_vec(samples)?)?;
+    }
     verdict_table::write(verdicts, output)?;
     for note in notes {
         output.line(format!("note: {note}"))?;
     }
     if let Some(folder) = folder {
-        export::folder(folder, verdicts)?;
-        write_atomically(&folder.join(SAMPLES_FILE), &serde_json::to_vec(samples)?)?;
         output.line(format!("written to {}", folder.display()))?;
     }
     // Read from stderr as well as from stdout, which may hold a document.
     if std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true") {
-        export::annotations::lines(verdicts)
-            .iter()
-            .for_each(|line| eprintln!("{line}"));
+        export::annotations::lines(verdicts).iter().for_each(tell);
     }
     output.document(verdicts)?;
     Ok(verdicts.exit())
@@ -284,7 +284,7 @@ pub fn watched<R>(
     });
     progress.finish();
     if stop.load(Ordering::Relaxed) {
-        eprintln!("stopped by a signal: what was measured until then follows");
+        tell("stopped by a signal: what was measured until then follows");
     }
     result
 }
@@ -338,7 +338,9 @@ fn by_worker(arguments: &Arguments, plan: &Plan) -> Result<Found, Failure> {
     });
     let paired = paired.map_err(|error| error.failure())?;
     for (case, side) in &paired.one_sided {
-        eprintln!("note: case {case} is only in {side}: nothing to compare it with");
+        tell(format!(
+            "note: case {case} is only in {side}: nothing to compare it with"
+        ));
     }
     Ok(Found {
         outcome: paired.outcome,

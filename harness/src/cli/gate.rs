@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args};
 use super::baseline::locate;
 use super::compare::{Found, document, finish, watched};
 use super::judging::Judging;
-use super::output::Output;
+use super::output::{Output, tell};
 use super::progress::Progress;
 use super::summaries;
 use crate::baseline::{Baseline, BaselineError, held};
@@ -102,7 +102,7 @@ fn against(revision: &str, arguments: &Arguments, output: Output) -> Result<Exit
         filters: arguments.case.clone(),
     };
     let gated = watched("gate", plan.max_time, |watch| {
-        gate.run(&|stage| eprintln!("{stage} ..."), watch)
+        gate.run(&|stage| tell(format!("{stage} ...")), watch)
     })?;
     let found = Found {
         outcome: gated.paired.outcome,

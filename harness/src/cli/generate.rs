@@ -13,7 +13,7 @@ use bitgauge_engine::{Error, Token};
 use clap::{ArgGroup, Args, ValueEnum};
 use serde::Serialize;
 
-use super::output::Output;
+use super::output::{Output, tell};
 use super::selection;
 use crate::exit::{Exit, Failure};
 use crate::model_source::ModelSource;
@@ -231,7 +231,7 @@ impl Job<'_> {
         };
 
         let mut next = sampler.next(session.prefill(prompt)?)?;
-        eprintln!("{}", selection::told(&model, &chosen));
+        tell(selection::told(&model, &chosen));
         selection::warn_of_fallbacks(&model);
         let (mut tokens, mut said) = (Vec::new(), String::new());
         let mut efforts = Vec::new();
@@ -252,7 +252,7 @@ impl Job<'_> {
             }
             tokens.push(next);
             let piece = voice.say(next)?;
-            output.text(&piece)?;
+            output.raw(&piece)?;
             said += &piece;
             if prompt.len() + tokens.len() > limit {
                 break "context";
@@ -262,7 +262,7 @@ impl Job<'_> {
             }
         };
         let rest = voice.end()?;
-        output.line(&rest)?;
+        output.raw(&format!("{rest}\n"))?;
         said += &rest;
         output.document(&Document {
             model: source.name(),

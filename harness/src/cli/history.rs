@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::judging::probability;
-use super::output::Output;
+use super::output::{Output, tell};
 use crate::baseline::Baseline;
 use crate::exit::{Exit, Failure};
 use crate::history::file::{self, Appended, Torn};
@@ -79,21 +79,21 @@ fn show(path: &Path, arguments: &Arguments, output: Output) -> Result<Exit, Fail
     let mut lines = file::read(path)?;
     let runs = lines.runs.len();
     if let Some(torn) = lines.torn {
-        eprintln!(
+        tell(format!(
             "WARNING: {}: {}; it was left out",
             path.display(),
             told(&torn)
-        );
+        ));
     }
     if let Some(first) = lines.repeated.first() {
-        eprintln!(
+        tell(format!(
             "WARNING: {}: {} other lines, the first is line {first}; each run counts once",
             path.display(),
             match lines.repeated.len() {
                 1 => "1 line repeats".to_owned(),
                 n => format!("{n} lines repeat"),
             }
-        );
+        ));
     }
     if runs == 0 {
         return Err(Failure::could_not_run(format!(
@@ -114,13 +114,6 @@ fn show(path: &Path, arguments: &Arguments, output: Output) -> Result<Exit, Fail
         )));
     }
     let trends = Trends::of(&lines.runs, arguments.alpha);
-    for class in &trends.classes {
-        table(class, output)?;
-    }
-    output.line(format!(
-        "ratio: time in units of the yardstick's work; + is slower. No case without a change is marked, with a probability of at least {:.4} (p: corrected for all cases), if runs do not lean on the runs before them",
-        1.0 - trends.alpha
-    ))?;
     let document = Document {
         schema: 1,
         command: "history",
@@ -132,6 +125,15 @@ fn show(path: &Path, arguments: &Arguments, output: Output) -> Result<Exit, Fail
     };
     if let Some(folder) = &arguments.out {
         write(folder, &document)?;
+    }
+    for class in &trends.classes {
+        table(class, output)?;
+    }
+    output.line(format!(
+        "ratio: time in units of the yardstick's work; + is slower. No case without a change is marked, with a probability of at least {:.4} (p: corrected for all cases), if runs do not lean on the runs before them",
+        1.0 - trends.alpha
+    ))?;
+    if let Some(folder) = &arguments.out {
         output.line(format!("written to {}", folder.display()))?;
     }
     output.document(&document)?;
@@ -243,11 +245,11 @@ fn add(path: &Path, baselines: &[PathBuf], output: Output) -> Result<Exit, Failu
 pub fn append(path: &Path, line: &Line, output: Output) -> Result<bool, Failure> {
     let Appended { added, cut } = file::append(path, line)?;
     if let Some(torn) = cut {
-        eprintln!(
+        tell(format!(
             "WARNING: {}: {}; it was cut off",
             path.display(),
             told(&torn)
-        );
+        ));
     }
     let what = if added {
         "appended to"

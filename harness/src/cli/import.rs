@@ -14,7 +14,7 @@ use crate::import::against::{About, Rule, compare};
 use crate::import::{self, Figure, ImportError, Imported, Tool, beside};
 use crate::machine::Machine;
 use crate::measure::Verdict;
-use crate::report::wording::{plural, printable, significant};
+use crate::report::wording::{one_line, plural, significant};
 use crate::run::{RunError, rfc3339, write_atomically};
 use crate::verdicts::Verdicts;
 
@@ -67,16 +67,20 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
         .as_deref()
         .map(|path| stored(path, imported.tool))
         .transpose()?;
-    output.text(&table(&imported))?;
     if let Some(path) = &arguments.save {
         import::save(path, &imported)?;
-        output.line(format!("Saved to {}.", path.display()))?;
     }
     let verdicts = stored.map(|stored| gate(arguments, &stored, &imported));
-    if let Some(dir) = &arguments.out {
-        for path in write(arguments, dir, &imported, verdicts.as_ref())? {
-            output.line(path.display().to_string())?;
-        }
+    let written = match &arguments.out {
+        Some(dir) => write(arguments, dir, &imported, verdicts.as_ref())?,
+        None => Vec::new(),
+    };
+    output.text(&table(&imported))?;
+    if let Some(path) = &arguments.save {
+        output.line(format!("Saved to {}.", path.display()))?;
+    }
+    for path in written {
+        output.line(path.display().to_string())?;
     }
     let Some(verdicts) = verdicts else {
         output.document(&imported)?;
@@ -178,11 +182,6 @@ fn write(
         written.extend([svg, png]);
     }
     Ok(written)
-}
-
-/// One line, whatever a name holds.
-fn one_line(text: &str) -> String {
-    printable(text).replace(['\n', '\t'], " ")
 }
 
 fn table(imported: &Imported) -> String {

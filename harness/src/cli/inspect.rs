@@ -10,6 +10,7 @@ use super::selection;
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, Loading};
 use crate::model_source::ModelSource;
+use crate::report::wording::one_line;
 use crate::run::Measured;
 
 #[derive(Serialize)]
@@ -207,19 +208,20 @@ fn print(d: &Document, output: Output) -> Result<(), Failure> {
         ))?;
     }
     for (file, bytes) in &d.files {
-        output.line(format!("{file}: {bytes} bytes"))?;
+        output.line(format!("{}: {bytes} bytes", one_line(file)))?;
     }
     for tensor in &d.extra_tensors {
         output.line(format!(
-            "ignored: tensor {tensor}, which no part of the decoder reads"
+            "ignored: tensor {}, which no part of the decoder reads",
+            one_line(tensor)
         ))?;
     }
     if let Some(PackedFrom { origin, kernels }) = &d.packed {
         output.line(format!(
             "packed for {}, from {} with the digest {}",
-            kernels.join(", "),
-            origin.name,
-            origin.digest
+            one_line(&kernels.join(", ")),
+            one_line(&origin.name),
+            one_line(&origin.digest)
         ))?;
     }
     if let Some(loading) = &d.loading {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::output::tell;
 use crate::calibration::{self, Margin, Route};
 use crate::compare::Plan;
 use crate::exit::Failure;
@@ -43,7 +44,7 @@ impl Judging {
     pub fn margin(&self, path: Option<Route>) -> Margin {
         let margin = calibration::margin(path, self.margin);
         if let Some(note) = &margin.note {
-            eprintln!("note: {note}");
+            tell(format!("note: {note}"));
         }
         margin
     }

@@ -7,13 +7,15 @@ use clap::Args;
 use super::output::Output;
 use super::run::{self, Suite};
 use crate::exit::{Exit, Failure};
+use crate::ladder::definition;
 
 /// Arguments of `bitgauge ladder`.
 #[derive(Args)]
 pub struct Arguments {
-    /// A ladder of your own, or a built-in one: three-fixes, limit, tables-or-dots [default: the three
-    /// fixes of the reports]
-    #[arg(value_name = "FILE.toml|NAME")]
+    #[arg(
+        value_name = "FILE.toml|NAME",
+        help = format!("A ladder of your own, or a built-in one: {} [default: the three fixes of the reports]", definition::names())
+    )]
     file: Option<PathBuf>,
     #[command(flatten)]
     common: run::Common,

@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 use bitgauge_engine::isa;
 use clap::{CommandFactory, Parser, Subcommand};
-use output::Output;
+use output::{Output, tell};
 
 use crate::exit::{Exit, Failure};
 
@@ -115,7 +115,9 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     let exit = run(&cli, output).unwrap_or_else(|failure| {
-        eprintln!("bitgauge: {failure}");
+        if failure.exit != Exit::NoReader {
+            tell(format!("bitgauge: {failure}"));
+        }
         failure.exit
     });
     ExitCode::from(exit as u8)

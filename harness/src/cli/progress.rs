@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::shows_progress;
+use super::output::{shows_progress, tell};
+use crate::report::wording::one_line;
 
 /// A stage of known length: how much is done, and how long the rest will take at this pace.
 const COUNTED: &str = "{spinner} {wide_msg} {bar:24} {pos}/{len}  {elapsed}, about {eta} left";
@@ -37,9 +38,9 @@ impl Progress {
                 }
                 bar.reset();
                 bar.set_length(steps as u64);
-                bar.set_message(title.to_owned());
+                bar.set_message(one_line(title));
             }
-            None => eprintln!("{title} ..."),
+            None => tell(format!("{title} ...")),
         }
     }
 
@@ -53,7 +54,7 @@ impl Progress {
     /// Shows what is being done within the stage.
     pub fn detail(&self, text: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
+            bar.set_message(one_line(text));
         }
     }
 

@@ -1,8 +1,10 @@
 //! `bitgauge repack MODEL --out FILE`: a model as it lies in memory, in a file.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bitgauge_engine::checkpoint::{Origin, Packed};
 use bitgauge_engine::model::{Model, Vocabulary};
@@ -10,10 +12,12 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::output::Output;
-use super::selection;
+use super::{selection, stop};
 use crate::exit::{Exit, Failure};
 use crate::model_source::ModelSource;
+use crate::report::wording::one_line;
 use crate::run::Selected;
+use crate::whole_file;
 
 /// Arguments of `bitgauge repack`.
 #[derive(Args)]
@@ -69,8 +73,8 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         "{}: {:.3} GB, from {} with the digest {}",
         out.display(),
         bytes as f64 * 1e-9,
-        origin.name,
-        origin.digest
+        one_line(&origin.name),
+        one_line(&origin.digest)
     ))?;
     output.document(&Document {
         command: "repack",
@@ -91,17 +95,17 @@ fn check(source: &ModelSource, file: &Path, output: Output) -> Result<Exit, Fail
         return Err(Failure::could_not_run(format!(
             "{}: made from {} with the digest {}, and {} has another digest, {}; `bitgauge repack` writes a new one",
             file.display(),
-            made_from.name,
-            made_from.digest,
+            one_line(&made_from.name),
+            one_line(&made_from.digest),
             source.name(),
-            is.digest
+            one_line(&is.digest)
         )));
     }
     output.line(format!(
         "{}: made from {} with the digest {}",
         file.display(),
-        is.name,
-        is.digest
+        one_line(&is.name),
+        one_line(&is.digest)
     ))?;
     output.document(&Document {
         command: "repack",
@@ -114,19 +118,44 @@ fn check(source: &ModelSource, file: &Path, output: Output) -> Result<Exit, Fail
     Ok(Exit::Held)
 }
 
-/// Writes the whole file or leaves what was there; its bytes.
+/// Writes the whole file or leaves what was there, also when a signal ends it; its bytes.
 fn write(model: &Model, origin: Origin, path: &Path) -> Result<u64, io::Error> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut beside = tempfile::NamedTempFile::new_in(folder)?;
-    let mut out = BufWriter::new(&mut beside);
-    Packed::write(model, origin, &mut out).map_err(io::Error::other)?;
-    out.flush()?;
-    drop(out);
-    beside.as_file().sync_all()?;
-    let bytes = beside.as_file().metadata()?.len();
-    beside.persist(path).map_err(|e| e.error)?;
-    Ok(bytes)
+    let stop = stop::asked_for();
+    whole_file::replace(path, |file| {
+        let mut out = BufWriter::new(Interruptible { file, stop: &stop });
+        Packed::write(model, origin, &mut out).map_err(io::Error::other)?;
+        out.flush()?;
+        drop(out);
+        // What is asked for during this is heard after it.
+        file.sync_all()?;
+        go_on(&stop)?;
+        Ok(file.metadata()?.len())
+    })
+}
+
+/// A file that is written until a signal comes.
+struct Interruptible<'a> {
+    file: &'a mut File,
+    stop: &'a AtomicBool,
+}
+
+/// Bytes between two looks for a signal.
+const PIECE: usize = 1 << 20;
+
+impl Write for Interruptible<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        go_on(self.stop)?;
+        self.file.write(&bytes[..bytes.len().min(PIECE)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn go_on(stop: &AtomicBool) -> io::Result<()> {
+    match stop.load(Ordering::Relaxed) {
+        true => Err(io::Error::other("stopped by a signal; nothing was written")),
+        false => Ok(()),
+    }
 }

@@ -262,9 +262,12 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         baseline,
         exit: exit as u8,
     };
+    if let Some(dir) = &arguments.out {
+        write(dir, &document, &curves)?;
+    }
     show(&document, output)?;
     if let Some(dir) = &arguments.out {
-        write(dir, &document, &curves, output)?;
+        output.line(format!("\nWritten to {}", dir.display()))?;
     }
     output.document(&document)?;
     Ok(exit)
@@ -451,14 +454,14 @@ fn make(dir: &Path) -> Result<(), Failure> {
 }
 
 /// The document and the chart.
-fn write(dir: &Path, document: &Document, curves: &[Curve], output: Output) -> Result<(), Failure> {
+fn write(dir: &Path, document: &Document, curves: &[Curve]) -> Result<(), Failure> {
     let points: Vec<ScalingPoint> = curves.iter().flat_map(|c| c.points.clone()).collect();
     let text = serde_json::to_string_pretty(document)? + "\n";
     write_atomically(&dir.join("scaling.json"), text.as_bytes())?;
     for file in report::scaling_chart(&points)? {
         write_atomically(&dir.join(&file.path), &file.bytes)?;
     }
-    output.line(format!("\nWritten to {}", dir.display()))
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use bitgauge_engine::isa::Isa;
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::{Group, Model};
 
+use super::output::tell;
 use crate::exit::Failure;
 use crate::model_source::ModelSource;
 use crate::run::{Origin, Selected};
@@ -23,7 +24,9 @@ pub fn choose(named: Option<&str>, no_tune: bool, threads: usize) -> Result<Chos
         return Ok(Chosen::Detected);
     }
     let unused = |why: String| {
-        eprintln!("WARNING: {why}; kernels are those that detection selects");
+        tell(format!(
+            "WARNING: {why}; kernels are those that detection selects"
+        ));
         Chosen::Detected
     };
     Ok(match tuning::stored() {
@@ -106,11 +109,11 @@ pub fn warn_of_packing(source: &ModelSource, chosen: &Chosen) {
     };
     if !packed.suits(chosen) {
         let kernels: Vec<_> = packed.kernels().into_iter().collect();
-        eprintln!(
+        tell(format!(
             "WARNING: {} is packed for {}, and other kernels run: it is unpacked and packed again; `bitgauge repack` writes one for them",
             path.display(),
             kernels.join(", ")
-        );
+        ));
     }
 }
 
@@ -120,8 +123,8 @@ pub fn warn_of_fallbacks(model: &Model) {
     if fallbacks > 0 {
         let all = model.kernels().count();
         let highest = Isa::highest();
-        eprintln!(
+        tell(format!(
             "WARNING: {fallbacks} of {all} linears run portable code although this machine has {highest}"
-        );
+        ));
     }
 }

@@ -62,10 +62,10 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     };
     let exit = document.exit();
     document.exit = exit as u8;
-    output.text(&selftest::text(&document))?;
     if let Some(folder) = &arguments.out {
         store(&document, folder)?;
     }
+    output.text(&selftest::text(&document))?;
     output.document(&document)?;
     Ok(exit)
 }

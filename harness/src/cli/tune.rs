@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::judging::seconds;
-use super::output::Output;
+use super::output::{Output, tell};
 use super::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::measure::{SplitMix64, fresh_seed};
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         Ok(known) => known,
         Err(error @ CacheError::NoFolder) => return Err(error.into()),
         Err(error) => {
-            eprintln!("WARNING: {error}; measuring again");
+            tell(format!("WARNING: {error}; measuring again"));
             Tuning::here()
         }
     };

@@ -103,12 +103,6 @@ impl CountedPair {
         }
         Self { iterations, rows }
     }
-
-    /// Whether there is a figure for both sides of at least one counter.
-    pub fn counted_anything(&self) -> bool {
-        let both = |row: &Row| row.before.get().is_some() && row.after.get().is_some();
-        self.rows.iter().any(both)
-    }
 }
 
 fn row(
@@ -277,13 +271,6 @@ mod tests {
         assert_eq!(misses["counter"], "cache misses");
         assert!(misses["before"]["unavailable"].is_string());
         assert!(misses["before"].get("is").is_none());
-    }
-
-    #[test]
-    fn a_pair_of_which_nothing_was_counted_says_so() {
-        let nothing = tally(&[(Event::Cycles, &[(0, 100, 0)])]).counts();
-        assert!(!CountedPair::of(&nothing, &nothing, 1).counted_anything());
-        assert!(pair().counted_anything());
     }
 
     #[cfg(target_os = "linux")]

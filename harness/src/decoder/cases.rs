@@ -114,8 +114,10 @@ impl<'m> Decode<'m> {
         scheduler: &'m dyn Scheduler,
         how: How<'m>,
     ) -> Result<Self, Error> {
-        let tokens: Vec<Token> = (0..=how.context).map(|i| token(model, i)).collect();
-        let mut session = Session::with_settings(model, scheduler, tokens.len(), how.settings)?;
+        // The session knows how many tokens are too many.
+        let capacity = how.context.saturating_add(1);
+        let mut session = Session::with_settings(model, scheduler, capacity, how.settings)?;
+        let tokens: Vec<Token> = (0..capacity).map(|i| token(model, i)).collect();
         session.prefill(&tokens[..how.context])?;
         Ok(Self {
             session,
@@ -318,11 +320,9 @@ impl<'m> Generation<'m> {
         cache: bool,
         length: usize,
     ) -> Result<Self, Error> {
-        let tokens: Vec<Token> = (0..length).map(|i| token(model, i)).collect();
-        let session = Session::new(model, scheduler, length)?;
         Ok(Self {
-            session,
-            tokens,
+            session: Session::new(model, scheduler, length)?,
+            tokens: (0..length).map(|i| token(model, i)).collect(),
             cache,
         })
     }
@@ -353,5 +353,28 @@ impl<'m> Generation<'m> {
 impl Attempt for Generation<'_> {
     fn attempt(&mut self) -> Result<(), Error> {
         self.logits().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitgauge_engine::kernels::Kernel;
+    use bitgauge_engine::synthetic;
+    use bitgauge_engine::threads::Pool;
+
+    #[test]
+    fn more_tokens_than_the_model_takes_are_refused_before_they_are_made() {
+        let shape = synthetic::shape("tiny").unwrap();
+        let model = Model::load(&synthetic::model(shape, 1), &Kernel::best()).unwrap();
+        let pool = Pool::new(1).unwrap();
+        for context in [1 << 62, usize::MAX] {
+            let how = How {
+                context,
+                ..How::default()
+            };
+            assert!(Decode::new(&model, &pool, how).is_err());
+            assert!(Generation::new(&model, &pool, true, context).is_err());
+        }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::baseline::file::{Ratio, StoredCase, Unit};
+use crate::baseline::provenance::{self, is_name};
 
 /// What the field `kind` says.
 pub const KIND: &str = "bitgauge-history";
@@ -106,25 +107,12 @@ impl Line {
             let kind = self.kind.escape_debug();
             return Err(format!("kind `{kind}`, where `{KIND}` should stand"));
         }
-        if !is_date(&self.date) {
-            let date = self.date.escape_debug();
-            return Err(format!(
-                "`{date}` is no time; one is written like 2026-01-31T12:00:00Z"
-            ));
-        }
-        if !is_class(&self.machine) {
-            let machine = self.machine.escape_debug();
-            return Err(format!("`{machine}` is no class of machine"));
-        }
-        for text in [Some(&self.version), self.revision.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            if !is_name(text) {
-                let text = text.escape_debug();
-                return Err(format!("`{text}` is neither a version nor a revision"));
-            }
-        }
+        provenance::sound(
+            &self.machine,
+            &self.date,
+            &self.version,
+            self.revision.as_deref(),
+        )?;
         if self.cases.is_empty() {
             return Err("a run without a case".to_owned());
         }
@@ -151,33 +139,6 @@ impl Line {
         }
         Ok(())
     }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// Also the name of a folder.
-fn is_class(text: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
-    (1..=120).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('.')
-}
-
-/// `2026-01-31T12:00:00Z`, perhaps with a fraction of a second: such times sort as text.
-fn is_date(text: &str) -> bool {
-    let pattern = b"dddd-dd-ddTdd:dd:dd";
-    let bytes = text.as_bytes();
-    let like = |(b, p): (&u8, &u8)| {
-        if *p == b'd' {
-            b.is_ascii_digit()
-        } else {
-            b == p
-        }
-    };
-    text.len() <= 32
-        && bytes.len() > pattern.len()
-        && bytes.iter().zip(pattern).all(like)
-        && text.ends_with('Z')
 }
 
 /// The little that every version has.

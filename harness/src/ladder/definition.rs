@@ -1,5 +1,6 @@
 //! Ladders as data: the TOML that describes one.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use bitgauge_engine::attention::CacheFormat;
@@ -23,6 +24,14 @@ const NAMED: [(&str, &str); 3] = [
         include_str!("../../ladders/tables-or-dots.toml"),
     ),
 ];
+
+/// More tokens than any model takes.
+const MOST_TOKENS: u64 = 1 << 20;
+
+/// The names of the built-in ladders.
+pub fn names() -> String {
+    NAMED.map(|(name, _)| name).join(", ")
+}
 
 /// A ladder, as its file describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -332,6 +341,12 @@ pub enum Figure {
 /// A ladder's file that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
+    /// There is no such file, and no built-in ladder of that name.
+    #[error("{}: no such file; a ladder is a TOML file, or a built-in one: {}", path.display(), names())]
+    Missing {
+        /// What was named.
+        path: PathBuf,
+    },
     /// The file can't be read.
     #[error("{}: {source}", path.display())]
     Read {
@@ -366,15 +381,20 @@ impl Definition {
     /// When the file can't be read, or what it says is no ladder.
     pub fn read(path: &Path) -> Result<Self, DefinitionError> {
         let named = NAMED.iter().find(|(name, _)| path.as_os_str() == *name);
-        if let Some((name, text)) = named
-            && !path.exists()
+        let path = path.to_owned();
+        if path
+            .symlink_metadata()
+            .is_err_and(|e| e.kind() == ErrorKind::NotFound)
         {
-            return Self::parse(text, name);
+            return match named {
+                Some((name, text)) => Self::parse(text, name),
+                None => Err(DefinitionError::Missing { path }),
+            };
         }
-        let text = crate::text_file::read(path).map_err(|source| DefinitionError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = match crate::text_file::read(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(DefinitionError::Read { path, source }),
+        };
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -409,14 +429,39 @@ impl Definition {
         if batches.chain([self.original.batch]).any(|batch| batch == 0) {
             return Err("batch = 0: a prompt goes through a layer by one token at least".into());
         }
-        if self.context == 0 {
-            return Err("context = 0: a token is timed after one other at least".into());
+        if !(1..=MOST_TOKENS).contains(&(self.context as u64)) {
+            return Err(format!(
+                "context = {}: a token is timed after 1 to {MOST_TOKENS} others",
+                self.context
+            ));
+        }
+        if let Some(Masking { tokens, .. }) = self.masking
+            && !(1..=MOST_TOKENS).contains(&tokens)
+        {
+            return Err(format!(
+                "masking: tokens = {tokens}: a generation has 1 to {MOST_TOKENS}"
+            ));
         }
         let claims = self.steps.iter().filter_map(|s| s.claim.as_ref());
         let masking = self.masking.iter().filter_map(|m| m.claim.as_ref());
         for claim in claims.chain(masking) {
             if !(claim.low > 0.0 && claim.low <= claim.high && claim.high.is_finite()) {
                 return Err(format!("claim {:?}: 0 < low <= high is needed", claim.text));
+            }
+            if claim
+                .error_below
+                .is_some_and(|e| !(e > 0.0 && e.is_finite()))
+            {
+                return Err(format!(
+                    "claim {:?}: `error_below` is a fraction above 0, such as 0.01",
+                    claim.text
+                ));
+            }
+            if claim.at_threads == Some(0) {
+                return Err(format!(
+                    "claim {:?}: at_threads = 0: one thread at least does the work",
+                    claim.text
+                ));
             }
         }
         for target in &self.targets {
@@ -425,6 +470,11 @@ impl Definition {
                     "target {:?}: either `at_least` or `at_most` is needed",
                     target.id
                 ));
+            }
+            for (name, bound) in [("at_least", target.at_least), ("at_most", target.at_most)] {
+                if bound.is_some_and(|bound| !bound.is_finite()) {
+                    return Err(format!("target {:?}: `{name}` must be finite", target.id));
+                }
             }
         }
         Ok(())
@@ -464,6 +514,15 @@ mod tests {
         let top = ladder.state_after(ladder.steps.len());
         assert_eq!(top.dispatch, Dispatch::Detect);
         assert_eq!(top.scheduler, Scheduler::Pool);
+    }
+
+    #[test]
+    fn a_name_that_is_neither_a_file_nor_built_in_is_told_what_is() {
+        let missing = tempfile::tempdir().unwrap().path().join("nope");
+        let error = Definition::read(&missing).unwrap_err().to_string();
+        for (name, _) in NAMED {
+            assert!(error.contains(name), "{error}");
+        }
     }
 
     #[test]
@@ -519,5 +578,19 @@ mod tests {
         refuse("cache = true", "cache = true\nbatch = 0", "batch = 0");
         refuse("cache = true", "cache = true\nkv = \"f16\"", "f16");
         refuse("[original]", "context = 0\n[original]", "context = 0");
+        let beyond = "context = 4611686018427387904\n[original]";
+        refuse("[original]", beyond, "context = 4611686018427387904");
+        refuse("tokens = 50", "tokens = 0", "tokens = 0");
+        refuse("tokens = 50", "tokens = 1048577", "tokens = 1048577");
+        refuse("at_threads = 8", "at_threads = 0", "at_threads = 0");
+        for x in ["nan", "inf", "0.0", "-0.1"] {
+            let error_below = format!("error_below = {x}");
+            refuse("error_below = 0.01", &error_below, "`error_below`");
+        }
+        for x in ["nan", "inf", "-inf"] {
+            refuse("at_least = 10.0", &format!("at_least = {x}"), "`at_least`");
+            refuse("at_least = 10.0", &format!("at_most = {x}"), "`at_most`");
+        }
+        refuse("low = 4.0, high = 6.0", "low = nan, high = 6.0", "0 < low");
     }
 }

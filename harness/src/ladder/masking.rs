@@ -33,6 +33,24 @@ fn quarter() -> Option<Config> {
     })
 }
 
+fn model() -> Result<Config, Failure> {
+    quarter().ok_or_else(|| Failure::could_not_run("the shape 2b4t is gone"))
+}
+
+/// Refuses a generation that is longer than the small model takes.
+///
+/// # Errors
+/// How long it may be.
+pub fn takes(masking: &definition::Masking) -> Result<(), Failure> {
+    let positions = model()?.max_position_embeddings;
+    match masking.tokens {
+        tokens if tokens > positions as u64 => Err(Failure::could_not_run(format!(
+            "masking: tokens = {tokens}: the model that it runs on takes {positions}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Measures off against on at both ends of the ladder.
 ///
 /// # Errors
@@ -52,7 +70,7 @@ pub fn run(
     } else {
         claimed_tokens
     };
-    let config = quarter().ok_or_else(|| Failure::could_not_run("the shape 2b4t is gone"))?;
+    let config = model()?;
     let definition = plan.definition;
     stage(
         "ladder: the KV cache off and on, at the bottom and at the top",

@@ -254,6 +254,24 @@ pub fn run(
     })
 }
 
+/// Refuses more tokens than the models take, which would else show after minutes of measuring.
+///
+/// # Errors
+/// How many they take.
+pub fn takes(plan: &Plan<'_>) -> Result<(), Failure> {
+    let positions = plan.source.config().max_position_embeddings;
+    let context = plan.definition.context;
+    if context >= positions {
+        return Err(Failure::could_not_run(format!(
+            "context = {context}: the model takes {positions} tokens, the timed one included"
+        )));
+    }
+    plan.definition
+        .masking
+        .as_ref()
+        .map_or(Ok(()), masking::takes)
+}
+
 /// Writes down comparisons of states.
 struct Scribe<'a, 'p, 'm> {
     plan: &'a Plan<'p>,

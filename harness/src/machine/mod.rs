@@ -12,7 +12,6 @@ mod huge_pages;
 mod isa;
 mod load;
 mod memory;
-mod steal;
 mod surroundings;
 mod topology;
 
@@ -24,7 +23,6 @@ pub use huge_pages::bytes_on_huge_pages;
 pub use isa::IsaFeatures;
 pub use load::{LoadSample, load};
 pub use memory::{Memory, peak_resident};
-pub use steal::{StealSample, steal};
 pub use surroundings::{Limit, Surroundings};
 pub use topology::Topology;
 

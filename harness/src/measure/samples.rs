@@ -131,11 +131,6 @@ impl Samples {
         Duration::from_nanos(self.stored.elapsed_ns)
     }
 
-    /// The position of the case with this name.
-    pub fn index_of(&self, name: &str) -> Option<usize> {
-        self.stored.cases.iter().position(|c| c.name == name)
-    }
-
     /// Nanoseconds an iteration of one case took, one value a round: the geometric mean of its
     /// two slices. Empty for a case that there is not.
     pub fn ns_per_iteration(&self, case: usize) -> Vec<f64> {
@@ -227,7 +222,6 @@ mod tests {
     fn a_case_that_is_not_there_has_no_values() {
         let s = samples(vec![round([0, 1], [1, 1, 1, 1])]);
         assert!(s.log_ratios(0, 2).is_empty() && s.ns_per_iteration(9).is_empty());
-        assert_eq!((s.index_of("new"), s.index_of("newer")), (Some(1), None));
     }
 
     #[test]

@@ -156,6 +156,11 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Text that stays on its line, whatever it holds.
+pub fn one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ")
+}
+
 /// `relative error 313 % on gaussian K=2560`.
 pub fn wrong(error: &WrongAnswer) -> String {
     format!(

@@ -5,6 +5,7 @@ use super::{
     MachineSummary, Measured, ModelSummary, Product, Profile, PromptProduct, Run, RunError, SCHEMA,
     ScalingPoint, Selection, Settings, Target, Totals, WholeToken, Yardsticks,
 };
+use crate::whole_file;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Write};
@@ -194,26 +195,10 @@ impl Store {
     /// # Errors
     /// A number in it is not finite; `run.json` can't be written. The section is then not recorded.
     pub fn record(&mut self, section: Section) -> Result<(), RunError> {
-        self.put(section, true)
-    }
-
-    /// Records a section of which more is to come, such as a ladder after each rung.
-    ///
-    /// # Errors
-    /// As [`Store::record`].
-    pub fn record_partial(&mut self, section: Section) -> Result<(), RunError> {
-        self.put(section, false)
-    }
-
-    fn put(&mut self, section: Section, complete: bool) -> Result<(), RunError> {
         let name = section.name();
         let mut next = self.run.clone();
         section.put_into(&mut next);
-        if complete {
-            next.done.insert(name);
-        } else {
-            next.done.remove(&name);
-        }
+        next.done.insert(name);
         let text = to_json(&next).map_err(|what| RunError::NotWritable {
             section: format!("{name:?}").to_lowercase(),
             what,
@@ -337,29 +322,11 @@ fn differences(found: &Run, asked: &Run) -> Vec<String> {
     out
 }
 
-/// Writes `bytes` to a temporary file in the same folder, syncs it and moves it into place.
+/// Makes `bytes` the content of the file at `path`, as [`whole_file::replace`] does.
 ///
 /// # Errors
 /// The system's, with the path and what would help.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
-    let dir = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let attempt = || -> io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".writing-");
-        // tempfile makes private files; a report is meant to be read by others as the umask says.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(dir)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        // The rename itself is durable only once the folder is.
-        #[cfg(unix)]
-        fs::File::open(dir)?.sync_all()?;
-        Ok(())
-    };
-    attempt().map_err(|e| RunError::io("write", path, e))
+    whole_file::replace(path, |file| file.write_all(bytes))
+        .map_err(|e| RunError::io("write", path, e))
 }

@@ -1,6 +1,7 @@
 //! Workers that lie, hang, die or answer wrongly, inside of the program, so that an installed one
 //! can test itself.
 
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -65,10 +66,12 @@ impl<S: Serve> Misbehaving<S> {
     pub fn new(inner: S, mode: Misbehaviour) -> Self {
         match mode {
             Misbehaviour::DiesAtHello => {
-                eprintln!("dying on purpose, at hello");
+                let _ = writeln!(io::stderr(), "dying on purpose, at hello");
                 std::process::exit(DIED);
             }
-            Misbehaviour::Garbage => println!("Welcome to a worker that talks too much!"),
+            Misbehaviour::Garbage => {
+                let _ = writeln!(io::stdout(), "Welcome to a worker that talks too much!");
+            }
             _ => {}
         }
         Self {
@@ -105,7 +108,7 @@ impl<S: Serve> Serve for Misbehaving<S> {
                 std::thread::sleep(Duration::from_secs(1));
             },
             Misbehaviour::Dies => {
-                eprintln!("dying on purpose, in {case}");
+                let _ = writeln!(io::stderr(), "dying on purpose, in {case}");
                 std::process::exit(DIED);
             }
             Misbehaviour::OtherDigest => (time, "0123456789abcdef".to_owned()),

@@ -9,7 +9,7 @@
 //! - `answers`: kernels and workers that compute something else;
 //! - `workers`: workers that lie, hang or die;
 //! - `plumbing`: baselines and cases that are not there, and exit statuses;
-//! - `gates`: gates that are known to have failed in public, each with the rule that failed.
+//! - `gates`: gates that are known to have failed in public, with the rule that failed.
 
 mod answers;
 mod bench;

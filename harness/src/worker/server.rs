@@ -74,7 +74,8 @@ pub fn serve(identity: &Identity, worker: &mut dyn Serve) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("worker {}: {message}", identity.name);
+            // Whoever started it may be gone.
+            let _ = writeln!(io::stderr(), "worker {}: {message}", identity.name);
             ExitCode::from(crate::exit::Exit::CouldNotRun as u8)
         }
     }

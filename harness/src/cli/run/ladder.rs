@@ -11,7 +11,7 @@ use crate::{ladder, yardsticks};
 /// Climbs the ladder.
 ///
 /// # Errors
-/// As [`ladder::run`].
+/// As [`ladder::takes`] and [`ladder::run`].
 pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
     if m.has(SectionName::Ladder) {
         return Ok(());
@@ -32,6 +32,7 @@ pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
         available_memory: m.machine.memory.available,
         last_level_cache: m.machine.cpu.last_level_cache(),
     };
+    ladder::takes(&plan)?;
     let buffer = yardsticks::ReadBuffer::for_machine(m.machine);
     let mut bandwidth = buffer
         .and_then(|b| yardsticks::best_read_bandwidth(&b, m.threads))

@@ -4,7 +4,7 @@
 
 use super::palette::Ink;
 use crate::report::ReportError;
-use crate::report::wording::printable;
+use crate::report::wording::{one_line, printable};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -220,7 +220,7 @@ impl Picture {
         align: Align,
         ink: Ink,
     ) {
-        let text = printable(text.as_ref()).replace(['\n', '\t'], " ");
+        let text = one_line(text.as_ref());
         self.shapes.push(Shape::Text {
             text,
             x,
@@ -400,7 +400,7 @@ pub fn text_width(text: &str, kind: Type) -> f64 {
 /// `text`, shortened with an ellipsis so that it fits in `width`, with room for a wider font.
 pub fn fit(text: &str, width: f64, kind: Type) -> String {
     const ROOM: f64 = 1.12;
-    let text = printable(text).replace(['\n', '\t'], " ");
+    let text = one_line(text);
     if text_width(&text, kind) * ROOM <= width {
         return text;
     }

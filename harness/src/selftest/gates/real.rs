@@ -101,12 +101,7 @@ pub(super) fn three_times_45_minutes(bench: &Bench) -> Said {
         return Said::new(false, "no verdict");
     };
     let held = case.verdict == Verdict::Regressed && case.seconds <= BOUND;
-    let fixed = 3.0 * 45.0 * 60.0;
-    Said::new(held, format!("{} in {:.2} s", case.verdict, case.seconds)).control(Control {
-        rule: "three runs of 45 minutes that fail one after the other".to_owned(),
-        said: format!("no verdict before {fixed} s, bound {BOUND} s"),
-        held: fixed > BOUND,
-    })
+    Said::new(held, format!("{} in {:.2} s", case.verdict, case.seconds))
 }
 
 fn compute() -> CaseId {
