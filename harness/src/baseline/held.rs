@@ -9,7 +9,7 @@
 //! either kind and in any case, has probability at most `alpha` (Bonferroni's inequality), as far
 //! as the placements of both runs are draws of one distribution. What differs from run to run and
 //! is not taken out by the yardstick is not in these intervals: that is what the margin is for.
-//! Efficiencies over threads are outside of this bound ([`super::efficiency`]), and a note says so.
+//! Efficiencies over threads are outside of this bound (`efficiency.rs`), and a note says so.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
