@@ -117,16 +117,25 @@ impl Aligned {
 /// A large page of most systems.
 const PAGE: usize = 2 << 20;
 
+/// What lies beyond the end on a last large page is at most this part of the buffer; else the end lies
+/// on small ones. A model has a buffer for each layer, and unused ends would add up.
+const WASTE: usize = 16;
+
 /// Zeroed pages, large ones where the system grants them; `None` where it has no memory to map.
 ///
 /// A mapping begins at any small page, and large ones are aligned: hence one more is mapped than
-/// is touched. The last one is asked for whole.
+/// is touched.
 fn pages(len: usize) -> Option<Storage> {
     let whole = len.next_multiple_of(PAGE);
     let map = MmapMut::map_anon(whole + PAGE).ok()?;
     let start = map.as_ptr().align_offset(PAGE);
-    // A refusal leaves small pages, which are right too.
     #[cfg(target_os = "linux")]
-    let _ = map.advise_range(memmap2::Advice::HugePage, start, whole);
+    {
+        let fits = len < PAGE || (whole - len) * WASTE <= len;
+        let large = if fits { whole } else { whole - PAGE };
+        // Refused, pages are of the system's choice, which is right too.
+        let _ = map.advise_range(memmap2::Advice::HugePage, start, large);
+        let _ = map.advise_range(memmap2::Advice::NoHugePage, start + large, whole - large);
+    }
     Some(Storage::Pages { map, start })
 }
