@@ -292,17 +292,58 @@ fn token_s_of_a_cut_model_carry_the_cut() {
     }
     let report = text(&run, "report.md");
     let fast = report.lines().find(|l| l.contains("How fast?")).unwrap();
-    assert!(
-        fast.contains(&format!("6.01\u{a0}token/s on {CUT}")),
-        "{fast}"
-    );
+    for speed in ["** · 17.3", "last step 6.01"] {
+        let speed = format!("{speed}\u{a0}token/s on {CUT}");
+        assert!(fast.contains(&speed), "{speed}: {fast}");
+    }
     assert!(report.contains(&format!("### Steps on {CUT}")));
+}
+
+#[test]
+fn the_engine_at_its_best_comes_before_the_ladder() {
+    let mut run = full_run();
+    let Measured::Is(tokens) = &mut run.tokens else {
+        panic!()
+    };
+    let mut greedy = tokens.last().unwrap().clone();
+    greedy.choice = "by a coin".into();
+    if let Measured::Is(speed) = &mut greedy.token_s {
+        speed.value = 25.0;
+    }
+    greedy.gb_s = Measured::Is(28.0);
+    greedy.percent_of_bandwidth = Measured::Is(87.5);
+    tokens.insert(1, greedy);
+    let said = |run: &Run, question: &str| {
+        let report = text(run, "report.md").replace('\u{a0}', " ");
+        let line = report.lines().find(|l| l.contains(question)).unwrap();
+        line.to_owned()
+    };
+    let fast = said(&run, "How fast?");
+    for part in [
+        "** · 25.0 token/s on 4",
+        "by a coin, 40.0 ms/token",
+        "step 6.01",
+    ] {
+        assert!(fast.contains(part), "{part:?} is not in {fast}");
+    }
+    let far = said(&run, "How far");
+    for part in [
+        "** · 87.5 % of",
+        "read 32.0 GB/s",
+        "by a coin; all logits 57.6 %",
+    ] {
+        assert!(far.contains(part), "{part:?} is not in {far}");
+    }
+    run.ladder = Measured::unavailable("not asked for");
+    assert!(said(&run, "How fast?").contains("25.0 token/s"));
+    assert!(said(&run, "How far").contains("87.5 %"));
 }
 
 #[test]
 fn a_token_faster_than_the_read_bandwidth_has_no_limit_to_be_held_against() {
     let how_far = |share: f64| {
         let mut run = full_run();
+        run.tokens = Measured::unavailable("not asked for");
         let Measured::Is(ladder) = &mut run.ladder else {
             panic!()
         };
@@ -329,6 +370,7 @@ fn a_token_faster_than_the_read_bandwidth_has_no_limit_to_be_held_against() {
 #[test]
 fn where_a_token_can_not_be_held_against_the_limit_the_products_are() {
     let mut run = full_run();
+    run.tokens = Measured::unavailable("not asked for");
     let Measured::Is(ladder) = &mut run.ladder else {
         panic!()
     };

@@ -3,13 +3,32 @@
 use super::finding::Mark;
 use super::summary::Answer;
 use super::wording::{NBSP, number, or_why, percent, plural, significant, unavailable};
-use crate::run::{Estimate, Measured, Product, Run, Yardsticks};
+use crate::run::{Estimate, Measured, Product, Run, WholeToken, Yardsticks};
+
+/// The fastest way to a token with the most threads, and its speed.
+pub fn fastest(run: &Run) -> Option<(&WholeToken, &Estimate)> {
+    let timed = run.tokens.get()?.iter();
+    let timed = timed.filter_map(|t| Some((t, t.token_s.get()?)));
+    timed.max_by(|(a, x), (b, y)| {
+        let threads = a.threads.cmp(&b.threads);
+        threads.then(x.value.total_cmp(&y.value))
+    })
+}
 
 /// How far the whole token is from the read bandwidth, or the products where it can't be held
 /// against it.
 pub fn answer(run: &Run) -> Answer {
     let question = "How far from the limit?";
-    match whole_token(run) {
+    let ladder = last_step(run);
+    if let Some((reached, others)) = whole_token(run) {
+        let mut answer = reached.answer(question);
+        answer.detail += &others;
+        if let Ok(step) = ladder {
+            answer.detail += &format!("; the ladder's last step {}", percent(step.share));
+        }
+        return answer;
+    }
+    match ladder {
         Ok(reached) => reached.answer(question),
         Err(why) => products(run, &why).unwrap_or(Answer {
             question,
@@ -18,6 +37,25 @@ pub fn answer(run: &Run) -> Answer {
             detail: why,
         }),
     }
+}
+
+/// The fastest way to a token, and what the others with as many threads reach, in words.
+fn whole_token(run: &Run) -> Option<(Reached, String)> {
+    let (fastest, _) = fastest(run)?;
+    let reached = Reached {
+        share: *fastest.percent_of_bandwidth.get()?,
+        gb_s: fastest.gb_s.clone(),
+        threads: fastest.threads,
+    };
+    let beside = |t: &&WholeToken| t.threads == fastest.threads && t.choice != fastest.choice;
+    let words = run.tokens.get()?.iter().filter(beside).map(|t| {
+        let share = or_why(&t.percent_of_bandwidth, |&p| percent(p));
+        format!("; {} {share}", t.choice)
+    });
+    Some((
+        reached,
+        format!("; {}", fastest.choice) + &words.collect::<String>(),
+    ))
 }
 
 /// What a token reads, beside what the yardstick read in the same rounds.
@@ -58,8 +96,8 @@ impl Reached {
     }
 }
 
-/// The whole token against the read bandwidth, or why it can't be held against it.
-fn whole_token(run: &Run) -> Result<Reached, String> {
+/// The ladder's last step against the read bandwidth, or why it can't be held against it.
+fn last_step(run: &Run) -> Result<Reached, String> {
     let top = match run.ladder.as_ref().map(|l| l.top()) {
         Measured::Is(Some(top)) => top,
         Measured::Is(None) => return Err("the last step has no time".into()),

@@ -92,34 +92,55 @@ fn right(run: &Run) -> Answer {
 }
 
 fn fast(run: &Run) -> Answer {
-    let question = "How fast?";
-    let nothing = |why: String| Answer {
-        question,
-        mark: Mark::Unknown,
-        headline: "not measured".into(),
-        detail: why,
+    let answer = |mark, headline, detail| Answer {
+        question: "How fast?",
+        mark,
+        headline,
+        detail,
     };
-    if let (Measured::Unavailable(_), Measured::Is(latency)) = (&run.ladder, &run.latency)
-        && let Some(times) = latency.choices.first()
-        && let Some(median) = times.percentile(50)
-    {
-        let on = latency
-            .model
-            .cut()
-            .map_or_else(String::new, |cut| format!(" on {cut}"));
-        return Answer {
-            question,
-            mark: Mark::Plain,
-            headline: format!("{}{NBSP}token/s{on}", number(1000.0 / median.value)),
-            detail: format!("single tokens, greedy: {}", percentiles(times)),
-        };
+    let (headline, mut detail) = match (whole_token(run), last_step(run)) {
+        (Some((headline, detail)), Ok((speed, ladder))) => (
+            headline,
+            format!("{detail}; the ladder's last step {speed}: {ladder}"),
+        ),
+        (Some(found), Err(_)) if run.ladder.get().is_none() => found,
+        (Some((headline, detail)), Err(why)) => (headline, format!("{detail}; the ladder: {why}")),
+        (None, Ok(found)) => found,
+        (None, Err(why)) => {
+            let single = run.ladder.get().is_none().then(|| single_tokens(run));
+            return match single.flatten() {
+                Some((headline, detail)) => answer(Mark::Plain, headline, detail),
+                None => answer(Mark::Unknown, "not measured".into(), why),
+            };
+        }
+    };
+    for figure in latency::key_figures(run) {
+        detail += &format!("; {figure}");
     }
+    answer(Mark::Plain, headline, detail)
+}
+
+/// The engine's fastest way to a token: its speed, and what that rests on.
+fn whole_token(run: &Run) -> Option<(String, String)> {
+    let (token, e) = limit::fastest(run)?;
+    let detail = format!(
+        "{}, {}{NBSP}ms/token with {}; {}",
+        token.choice,
+        number(1000.0 / e.value),
+        plural(token.threads, "thread"),
+        wording::sureness(e)
+    );
+    Some((speed(e.value, cut(run)), detail))
+}
+
+/// The same of the ladder's last step.
+fn last_step(run: &Run) -> Result<(String, String), String> {
     let ladder = match &run.ladder {
         Measured::Is(ladder) => ladder,
-        Measured::Unavailable(why) => return nothing(unavailable(why)),
+        Measured::Unavailable(why) => return Err(unavailable(why)),
     };
     let Some(top) = ladder.top() else {
-        return nothing("the last step has no time, since its answers are not right".into());
+        return Err("the last step has no time, since its answers are not right".into());
     };
     let e = &top.token_s;
     let mut detail = format!(
@@ -135,16 +156,21 @@ fn fast(run: &Run) -> Answer {
             number(bottom.token_s.value)
         );
     }
-    for figure in latency::key_figures(run) {
-        detail += &format!("; {figure}");
-    }
-    let on = cut(run).map_or_else(String::new, |cut| format!(" on {cut}"));
-    Answer {
-        question,
-        mark: Mark::Plain,
-        headline: format!("{}{NBSP}token/s{on}", number(e.value)),
-        detail,
-    }
+    Ok((speed(e.value, cut(run)), detail))
+}
+
+/// The same of the median single token.
+fn single_tokens(run: &Run) -> Option<(String, String)> {
+    let latency = run.latency.get()?;
+    let times = latency.choices.first()?;
+    let median = times.percentile(50)?;
+    let detail = format!("single tokens, greedy: {}", percentiles(times));
+    Some((speed(1000.0 / median.value, latency.model.cut()), detail))
+}
+
+fn speed(token_s: f64, cut: Option<String>) -> String {
+    let on = cut.map_or_else(String::new, |cut| format!(" on {cut}"));
+    format!("{}{NBSP}token/s{on}", number(token_s))
 }
 
 /// `3 of 30 layers`, when not all layers of the shape ran.
