@@ -214,30 +214,34 @@ fn error_of_the_table(run: &Run) -> Reported {
         Measured::Is(defects) => defects,
         Measured::Unavailable(why) => return plain(what, theirs, Measured::unavailable(why)),
     };
-    let claimed: Vec<&Defect> = defects.iter().filter(|d| d.claimed.is_some()).collect();
-    let errors: Vec<(String, f64)> = claimed
-        .iter()
-        .flat_map(|d| {
-            d.errors.iter().filter_map(|e| {
-                let x = *e.relative_error.get()?;
-                let words = format!("{}: {} on {}, K={}", d.id, fraction(x), e.data, e.k);
-                Some((words, x))
-            })
-        })
-        .collect();
-    if errors.is_empty() {
+    let claimed = defects.iter().filter(|d| d.claimed.is_some());
+    let (mut words, mut count, mut all) = (Vec::new(), 0, 0);
+    for defect in claimed {
+        let errors = defect.errors.iter();
+        let mut errors: Vec<f64> = errors
+            .filter_map(|e| e.relative_error.get().copied())
+            .collect();
+        errors.sort_by(f64::total_cmp);
+        let (Some(least), Some(most)) = (errors.first(), errors.last()) else {
+            continue;
+        };
+        let [least, most] = [*least, *most].map(fraction);
+        words.push(match errors.len() {
+            1 => format!("{}: {least}", defect.id),
+            n => format!("{}: {least} to {most} on {n} kinds of data", defect.id),
+        });
+        let range = defect.claimed;
+        let within = |x: &&f64| range.is_some_and(|r| (r.low..=r.high).contains(*x));
+        count += errors.iter().filter(within).count();
+        all += errors.len();
+    }
+    if all == 0 {
         let why = "no error of a wrong table was measured";
         return plain(what, theirs, Measured::unavailable(why));
     }
-    let within = |x: f64| {
-        let ranges = claimed.iter().filter_map(|d| d.claimed);
-        ranges.into_iter().any(|r| (r.low..=r.high).contains(&x))
-    };
-    let count = errors.iter().filter(|(_, x)| within(*x)).count();
-    let words: Vec<String> = errors.iter().map(|(words, _)| words.clone()).collect();
     let verdict = (
         if count > 0 { Mark::Held } else { Mark::Broken },
-        format!("{count} of {} lie within their range", words.len()),
+        format!("{count} of {all} lie within their range"),
     );
     judged(
         what,

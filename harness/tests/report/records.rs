@@ -57,6 +57,14 @@ fn every_number_of_the_reports_has_a_neighbour_or_a_reason() {
     below_150.below_ms = 150.0;
     (latency.targets[0].below_ms, latency.targets[1].below_ms) = (500.0, 50.0);
     latency.targets.push(below_150);
+    let Measured::Is(defects) = &mut run.defects else {
+        panic!()
+    };
+    for error in [5.0, 0.1] {
+        let mut of = defects[0].errors[0].clone();
+        of.relative_error = Measured::Is(error);
+        defects[0].errors.push(of);
+    }
     let rows = reported(&run);
     for theirs in THEIRS {
         let row = rows.iter().find(|r| r[1].contains(theirs));
@@ -70,6 +78,12 @@ fn every_number_of_the_reports_has_a_neighbour_or_a_reason() {
         "{:?}",
         of("0.42")
     );
+    let [_, _, errors, within] = of("291-430");
+    assert_eq!(
+        errors.replace('\u{a0}', " "),
+        "sign-table: 10.0 % to 500 % on 3 kinds of data"
+    );
+    assert!(within.contains("1 of 3 lie within"), "{within}");
     assert!(of("10-12")[2].contains("4 of 30 layers"));
     assert!(of("> 2x")[2].contains("3.51×") && of("> 2x")[3].contains("confirmed"));
     assert!(of("< 150")[3].contains("held") && of("< 150")[2].contains("50\u{a0}% of tokens"));
