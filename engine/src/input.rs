@@ -199,8 +199,17 @@ impl Input {
 
     /// Lets `kernel` prepare its tables, unless they are there already.
     pub fn prepare(&mut self, kernel: Kernel) {
+        self.prepare_by(kernel, alone);
+    }
+
+    /// As [`Input::prepare`], some tokens by whichever thread of `scheduler` is free.
+    pub fn prepare_on(&mut self, kernel: Kernel, scheduler: &dyn Scheduler) {
+        self.prepare_by(kernel, |work, task| scheduler.run(work, task));
+    }
+
+    fn prepare_by(&mut self, kernel: Kernel, spread: impl FnOnce(Work<'_>, &Task<'_>)) {
         if self.prepared_for != Some(kernel) {
-            kernel.prepare(&self.quantized, &mut self.tables);
+            kernel.prepare(&self.quantized, &mut self.tables, spread);
             self.prepared_for = Some(kernel);
         }
     }
@@ -248,6 +257,26 @@ mod tests {
                 assert!(many.padded(t)[cols..].iter().all(|&q| q == 0));
             }
         }
+    }
+
+    #[test]
+    fn threads_prepare_as_one_does() {
+        let pool = Pool::with_min_piece(3, 0).unwrap();
+        let mut prepared = 0;
+        for kernel in crate::kernels::available() {
+            for (tokens, cols) in [(1, 5), (7, 256), (33, 700), (101, 300)] {
+                let q: Vec<i8> = (0..tokens * cols).map(|i| (i * i % 251) as i8).collect();
+                let [mut one, mut many] = [Input::default(), Input::default()];
+                one.set(&q, cols);
+                many.set(&q, cols);
+                one.prepare(kernel);
+                many.prepare_on(kernel, &pool);
+                let [one, many] = [one, many].map(|input| input.tables.as_slice::<u8>().to_vec());
+                assert!(one == many, "{kernel:?}, {tokens} tokens, {cols} columns");
+                prepared += one.len();
+            }
+        }
+        assert!(prepared > 0);
     }
 
     #[test]

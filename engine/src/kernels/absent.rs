@@ -4,14 +4,13 @@
 use std::ops::Range;
 
 use super::Operands;
-use crate::aligned::Aligned;
 use crate::input::Quantized;
 
 const REFUSED: &str = "`Isa::check` refuses a kernel without its instructions";
 
 /// # Safety
-/// None; it has the type of a kernel's `prepare`.
-pub(super) unsafe fn prepare(_: &Quantized, _: &mut Aligned) {
+/// None; it has the type of what writes a kernel's shares.
+pub(super) unsafe fn prepare(_: &Quantized, _: Range<usize>, _: &mut [u8]) {
     unreachable!("{REFUSED}")
 }
 

@@ -9,7 +9,10 @@
 //! A tile of 16 rows is contiguous, and so is the matrix. For one token it is read in streams, by
 //! turns ([`crate::streams`]).
 
+use std::ops::Range;
+
 use super::layout::Place;
+use super::prepare::Preparation;
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::trits::Trits;
@@ -85,14 +88,22 @@ pub(super) fn group(left: usize) -> usize {
 }
 
 /// Activations in groups of tokens ([`group`]): `[group][quad of columns][token of the group]`.
-pub(super) fn prepare<const F: usize>(quantized: &Quantized, tables: &mut Aligned) {
-    let (tokens, quads) = (quantized.tokens(), lines::<F>(quantized.cols()) * F);
-    tables.reserve(quads * tokens * QUAD);
-    let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<QUAD>();
-    let mut t = 0;
-    while t < tokens {
-        let to = &mut table[t * quads..];
-        t += match group(tokens - t) {
+pub(super) const fn preparation<const F: usize>() -> Preparation {
+    Preparation::Shares {
+        grain: 8,
+        shares: |tokens| tokens,
+        bytes: |cols| lines::<F>(cols) * F * QUAD,
+        write: prepare::<F>,
+    }
+}
+
+fn prepare<const F: usize>(quantized: &Quantized, tokens: Range<usize>, table: &mut [u8]) {
+    let quads = lines::<F>(quantized.cols()) * F;
+    let (table, _) = bytemuck::cast_slice_mut::<u8, i8>(table).as_chunks_mut::<QUAD>();
+    let mut t = tokens.start;
+    while t < tokens.end {
+        let to = &mut table[(t - tokens.start) * quads..];
+        t += match group(tokens.end - t) {
             8 => interleave::<8>(quantized, t, quads, to),
             4 => interleave::<4>(quantized, t, quads, to),
             2 => interleave::<2>(quantized, t, quads, to),

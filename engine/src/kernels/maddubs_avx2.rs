@@ -8,6 +8,7 @@ use std::array;
 use std::ops::Range;
 
 use super::layout::{self, Layout};
+use super::prepare::Preparation;
 use super::token_tables_avx2 as token_tables;
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
@@ -29,7 +30,12 @@ pub(super) const SPEC: Spec = Spec {
     },
     scales: false,
     pack,
-    prepare,
+    prepare: Preparation::Shares {
+        grain: token_tables::TOKENS,
+        shares: token_tables::shares,
+        bytes: |cols| token_tables::share_bytes(steps(cols)),
+        write: prepare,
+    },
     rows,
     layout: Some(Layout {
         bytes: |rows, cols| rows.div_ceil(TILE) * steps(cols) * size_of::<Step>(),
@@ -89,8 +95,8 @@ fn pack(trits: &Trits) -> Aligned {
 
 /// For tables over tokens, where there are enough.
 #[target_feature(enable = "avx2")]
-fn prepare(quantized: &Quantized, tables: &mut Aligned) {
-    token_tables::prepare(quantized, steps(quantized.cols()), tables);
+fn prepare(quantized: &Quantized, tokens: Range<usize>, tables: &mut [u8]) {
+    token_tables::prepare(quantized, tokens, steps(quantized.cols()), tables);
 }
 
 #[target_feature(enable = "avx2")]

@@ -14,6 +14,7 @@ use crate::matrix::Scaling;
 use crate::trits::Trits;
 
 use self::layout::Layout;
+use self::prepare::Preparation;
 
 #[cfg(not(target_arch = "x86_64"))]
 mod absent;
@@ -22,6 +23,7 @@ pub(crate) mod layout;
 #[cfg(target_arch = "x86_64")]
 mod maddubs_avx2;
 mod naive;
+mod prepare;
 #[cfg(target_arch = "x86_64")]
 mod several_avx512;
 #[cfg(target_arch = "x86_64")]
@@ -101,8 +103,7 @@ pub struct Spec {
     /// are any: to the bits of floats, in the order of [`crate::tiled`].
     scales: bool,
     pack: Pack,
-    /// Precondition: the machine has the instructions of `isa`.
-    prepare: unsafe fn(&Quantized, &mut Aligned),
+    prepare: Preparation,
     /// Preconditions: the machine has the instructions of `isa`, and the weights begin on a cache line.
     rows: unsafe fn(&Operands<'_>, Range<usize>, &mut [i32]),
     /// `None` for kernels from outside of this crate.
@@ -132,7 +133,7 @@ impl Spec {
             rows_of_a_call: |_| 0,
             scales: false,
             pack,
-            prepare,
+            prepare: Preparation::Whole(prepare),
             rows,
             layout: None,
         }
@@ -228,11 +229,6 @@ impl Kernel {
 
     pub(crate) fn pack(self, trits: &Trits) -> Aligned {
         (self.0.pack)(trits)
-    }
-
-    pub(crate) fn prepare(self, quantized: &Quantized, tables: &mut Aligned) {
-        // SAFETY: the one precondition of `prepare` is the instruction set, which a `Kernel` proves.
-        unsafe { (self.0.prepare)(quantized, tables) }
     }
 
     /// # Panics

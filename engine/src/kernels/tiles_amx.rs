@@ -12,10 +12,12 @@
 //! Every line has its place in unrolled code. Finished sums are written out among the products of
 //! the next rows.
 
+use std::ops::Range;
+
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
+use super::prepare::Preparation;
 use super::vbmi_avx512::{FIELDS, LAYOUT, bytes};
-use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::Isa;
 
@@ -28,7 +30,12 @@ pub(super) const SPEC: Spec = Spec {
     rows_of_a_call: |_| 0,
     scales: true,
     pack: |trits| lanes::pack(trits, bytes),
-    prepare,
+    prepare: Preparation::Shares {
+        grain: TOKENS,
+        shares: |tokens| tokens,
+        bytes: |cols| steps(cols) * WIDTH,
+        write: prepare,
+    },
     rows,
     layout: Some(LAYOUT),
 };
@@ -44,23 +51,17 @@ fn steps(cols: usize) -> usize {
     (lanes::lines::<FIELDS>(cols) * FIELDS * 4).div_ceil(WIDTH)
 }
 
-/// For tiles: `[group of 32 tokens][step][token][column of the step]`, written from end to end.
-fn prepare(quantized: &Quantized, tables: &mut Aligned) {
-    let tokens = quantized.tokens();
-    if tokens == 1 {
-        return lanes::prepare::<FIELDS>(quantized, tables);
-    }
+/// For tiles: `[group of 32 tokens][step][token][column of the step]`, written from end to end. One
+/// token's is its row, as `vbmi-avx512` has it.
+fn prepare(quantized: &Quantized, tokens: Range<usize>, table: &mut [u8]) {
     let steps = steps(quantized.cols());
-    tables.reserve(steps * tokens * WIDTH);
-    let (table, _) = tables.as_mut_slice::<i8>().as_chunks_mut::<WIDTH>();
-    for (i, to) in table[..steps * tokens]
-        .chunks_mut(steps * TOKENS)
-        .enumerate()
-    {
+    let (table, _) = bytemuck::cast_slice_mut::<u8, i8>(table).as_chunks_mut::<WIDTH>();
+    let groups = tokens.step_by(TOKENS).zip(table.chunks_mut(steps * TOKENS));
+    for (first, to) in groups {
         let group = to.len() / steps;
         for (step, to) in to.chunks_exact_mut(group).enumerate() {
             for (t, to) in to.iter_mut().enumerate() {
-                *to = quantized.padded(i * TOKENS + t).as_chunks().0[step];
+                *to = quantized.padded(first + t).as_chunks().0[step];
             }
         }
     }

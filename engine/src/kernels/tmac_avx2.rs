@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::layout::{self, Layout};
+use super::prepare::Preparation;
 use super::{Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
@@ -24,7 +25,12 @@ pub(super) const SPEC: Spec = Spec {
     rows_of_a_call: |_| 0,
     scales: false,
     pack,
-    prepare,
+    prepare: Preparation::Shares {
+        grain: 1,
+        shares: |tokens| tokens,
+        bytes: |cols| units(cols) * size_of::<Tables>(),
+        write: prepare,
+    },
     rows,
     layout: Some(Layout {
         bytes: |rows, cols| rows.div_ceil(TILE) * units(cols) * UNIT * TILE,
@@ -92,13 +98,11 @@ fn pack(trits: &Trits) -> Aligned {
 }
 
 #[target_feature(enable = "avx2")]
-fn prepare(quantized: &Quantized, tables: &mut Aligned) {
+fn prepare(quantized: &Quantized, tokens: Range<usize>, tables: &mut [u8]) {
     let units = units(quantized.cols());
-    tables.reserve(quantized.tokens() * units * size_of::<Tables>());
-    let (tables, _) = tables
-        .as_mut_slice::<[u8; 32]>()
-        .as_chunks_mut::<{ 2 * UNIT }>();
-    for (t, tables) in (0..quantized.tokens()).zip(tables.chunks_exact_mut(units)) {
+    let (tables, _) = tables.as_chunks_mut::<32>();
+    let (tables, _) = tables.as_chunks_mut::<{ 2 * UNIT }>();
+    for (t, tables) in tokens.zip(tables.chunks_exact_mut(units)) {
         let (pairs, _) = quantized.padded(t).as_chunks::<2>();
         for (table, &pair) in tables.as_flattened_mut().iter_mut().zip(pairs) {
             *table = bytemuck::cast(fill(pair));

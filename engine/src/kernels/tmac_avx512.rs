@@ -11,6 +11,7 @@
 
 use super::Spec;
 use super::layout::{self, Layout};
+use super::prepare::Preparation;
 use crate::aligned::Aligned;
 use crate::isa::Isa;
 use crate::trits::Trits;
@@ -30,6 +31,9 @@ const GROUP: usize = 3;
 /// Indices of a word.
 const GROUPS: usize = 3;
 
+/// Entries of a table, words as `vpermw` takes them.
+const ENTRIES: usize = 32;
+
 /// Columns of a word.
 const COLS: usize = GROUP * GROUPS;
 
@@ -42,7 +46,12 @@ pub(super) const SPEC: Spec = Spec {
     rows_of_a_call: |_| 0,
     scales: false,
     pack,
-    prepare,
+    prepare: Preparation::Shares {
+        grain: 1,
+        shares: |tokens| tokens,
+        bytes: |cols| cols.div_ceil(COLS) * GROUPS * size_of::<[i16; ENTRIES]>(),
+        write: prepare,
+    },
     rows,
     layout: Some(Layout {
         bytes: |rows, cols| rows.div_ceil(ROWS) * cols.div_ceil(COLS) * ROWS * size_of::<u16>(),
@@ -106,9 +115,6 @@ mod x86 {
     /// magnitude, of which 85 fit, and a word adds three.
     const RUN: usize = 28;
 
-    /// Entries of a table, as `vpermw` takes them.
-    const ENTRIES: usize = 32;
-
     /// The weight that digit `d` of an index stands for; 0 for indices of no group.
     const fn digits(power: usize) -> [i16; ENTRIES] {
         let mut weights = [0; ENTRIES];
@@ -127,16 +133,14 @@ mod x86 {
     /// # Safety
     /// The CPU must have the features of [`Isa::Avx512`].
     #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl")]
-    pub(super) unsafe fn prepare(quantized: &Quantized, tables: &mut Aligned) {
+    pub(super) unsafe fn prepare(quantized: &Quantized, tokens: Range<usize>, tables: &mut [u8]) {
         let groups = quantized.cols().div_ceil(COLS) * GROUPS;
-        let tokens = quantized.tokens();
-        tables.reserve(tokens * groups * size_of::<[i16; ENTRIES]>());
-        let entries = tables.as_mut_slice::<[i16; ENTRIES]>();
+        let entries: &mut [[i16; ENTRIES]] = bytemuck::cast_slice_mut(tables);
         // SAFETY: each of `DIGITS` is as long as a register.
         let digits = DIGITS
             .each_ref()
             .map(|d| unsafe { _mm512_loadu_si512(d.as_ptr().cast()) });
-        for (t, entries) in entries.chunks_exact_mut(groups).take(tokens).enumerate() {
+        for (t, entries) in tokens.zip(entries.chunks_exact_mut(groups)) {
             let (groups, _) = quantized.padded(t).as_chunks::<GROUP>();
             for (entries, q) in entries.iter_mut().zip(groups) {
                 let [a, b, c]: [__m512i; GROUP] = std::array::from_fn(|j| {

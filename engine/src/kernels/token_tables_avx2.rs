@@ -67,15 +67,24 @@ pub(super) fn tokens_served(tokens: usize) -> usize {
     }
 }
 
+/// Tokens of whole entries.
+pub(super) fn shares(tokens: usize) -> usize {
+    tokens_served(tokens).next_multiple_of(TOKENS)
+}
+
+/// Bytes of the activations of one of them.
+pub(super) fn share_bytes(steps: usize) -> usize {
+    steps * CODES * size_of::<Quad>()
+}
+
 /// Activations as tables are built from them: `[32 tokens][step][group]`, zeros for tokens beyond
 /// the last.
 #[target_feature(enable = "avx2")]
-pub(super) fn prepare(quantized: &Quantized, steps: usize, to: &mut Aligned) {
+pub(super) fn prepare(quantized: &Quantized, some: Range<usize>, steps: usize, to: &mut [u8]) {
     let served = tokens_served(quantized.tokens());
     let groups = steps * CODES;
-    to.reserve(served.div_ceil(TOKENS) * groups * size_of::<Quads>());
-    let all = to.as_mut_slice::<Quads>().chunks_exact_mut(groups);
-    for (first, groups) in (0..served).step_by(TOKENS).zip(all) {
+    let all = bytemuck::cast_slice_mut::<u8, Quads>(to).chunks_exact_mut(groups);
+    for (first, groups) in some.step_by(TOKENS).zip(all) {
         for (step, groups) in groups.chunks_exact_mut(CODES).enumerate() {
             for t in 0..TOKENS {
                 let quads = match first + t {

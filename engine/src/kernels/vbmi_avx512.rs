@@ -27,7 +27,7 @@ pub(super) const SPEC: Spec = Spec {
     rows_of_a_call: |_| 0,
     scales: true,
     pack: |trits| lanes::pack(trits, bytes),
-    prepare: lanes::prepare::<FIELDS>,
+    prepare: lanes::preparation::<FIELDS>(),
     rows,
     layout: Some(LAYOUT),
 };

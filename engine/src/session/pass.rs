@@ -85,12 +85,21 @@ impl Pass<'_> {
         });
         s.keys_values.resize(tokens * 2 * kv);
         let key_value = hidden..hidden + 2 * kv;
-        product.gather(0..tokens, key_value, 2 * kv, &mut s.keys_values);
-        for (t, row) in s.keys_values.chunks_exact_mut(2 * kv).enumerate() {
-            let (key, value) = row.split_at_mut(kv);
-            for head in key.chunks_exact_mut(d) {
-                ops::rotate(head, angles(t));
-            }
+        some_tokens(
+            self.scheduler,
+            &mut s.keys_values,
+            2 * kv,
+            &|range, rows| {
+                product.gather(range.clone(), key_value.clone(), 2 * kv, rows);
+                for (t, row) in range.zip(rows.chunks_exact_mut(2 * kv)) {
+                    for head in row[..kv].chunks_exact_mut(d) {
+                        ops::rotate(head, angles(t));
+                    }
+                }
+            },
+        );
+        for (t, row) in s.keys_values.chunks_exact(2 * kv).enumerate() {
+            let (key, value) = row.split_at(kv);
             cache.store(start + t, key, value);
         }
         self.observer.done(Part::Cache);
@@ -166,7 +175,7 @@ impl Pass<'_> {
                     source,
                 }
             })?;
-        s.input.prepare(matrix.kernel());
+        s.input.prepare_on(matrix.kernel(), self.scheduler);
         self.observer.done(Part::Quantize);
 
         let tokens = s.input.quantized().tokens();
