@@ -176,6 +176,8 @@ pub fn update<T: Kept>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -291,5 +293,22 @@ mod tests {
         );
         is(&[home, ("XDG_CACHE_HOME", "")], "/home/a/.cache/bitgauge");
         assert!(folder(&[]).is_err());
+    }
+
+    /// Too large a file is not read, and holds who knows what.
+    #[test]
+    fn what_the_system_does_not_give_out_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let change = |_: Option<Notes>| notes(&[1]);
+        let file = update(dir.path(), "here", change).unwrap();
+        let kept = OpenOptions::new().write(true).open(&file).unwrap();
+        kept.set_len(257 << 20).unwrap();
+        let refused = update(dir.path(), "here", change).unwrap_err();
+        assert!(matches!(refused, CacheError::File { .. }), "{refused}");
+        assert_eq!(file.metadata().unwrap().len(), 257 << 20);
+        // Damage is replaced, as the reader's warning says.
+        fs::write(&file, [0xff]).unwrap();
+        update(dir.path(), "here", change).unwrap();
+        assert_eq!(read(dir.path(), "here").unwrap(), Some(notes(&[1])));
     }
 }

@@ -89,6 +89,19 @@ fn what_was_measured_is_said_although_files_can_t_be_written() {
     }
 }
 
+/// Both sides write as much as they want, which is compared without being held.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_compared_takes_no_memory() {
+    let write = "head -c 300000000 /dev/zero";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 250000 && exec \"$@\"", "sh"]);
+    limited.arg(env!("CARGO_BIN_EXE_bitgauge"));
+    limited.args(["--threads", "1", "compare", "--max-time", "1", "--command"]);
+    let ended = end(limited.args(["--same-output", write, write]));
+    assert!(matches!(ended.status, Some(0 | 4)), "{ended:?}");
+}
+
 #[test]
 fn what_is_missing_comes_with_what_makes_it() {
     let folder = tempfile::tempdir().unwrap();
