@@ -1,5 +1,7 @@
 //! Byte buffers that begin on a cache line, so that vector loads never straddle two.
 
+use std::alloc::{Layout, handle_alloc_error};
+
 use bytemuck::{Pod, Zeroable};
 use memmap2::MmapMut;
 
@@ -48,9 +50,9 @@ impl From<&[u8]> for Aligned {
 }
 
 impl Aligned {
-    /// `len` zero bytes.
+    /// `len` zero bytes. Where there is no room for so many the process ends, as with `Vec`.
     pub fn zeroed(len: usize) -> Self {
-        Self::try_zeroed(len).expect("memory for weights and buffers")
+        Self::try_zeroed(len).unwrap_or_else(|| no_memory(len))
     }
 
     /// `len` zero bytes, or `None` where there is no room for so many.
@@ -112,6 +114,12 @@ impl Aligned {
         };
         bytemuck::cast_slice_mut(&mut bytes[..self.len / size_of::<T>() * size_of::<T>()])
     }
+}
+
+/// Ends the process as the standard library does where memory is missing and nobody can be told.
+pub(crate) fn no_memory(bytes: usize) -> ! {
+    let bytes = bytes.min(isize::MAX as usize / LINE * LINE);
+    handle_alloc_error(Layout::array::<u8>(bytes).expect("a length that a layout can have"))
 }
 
 /// A large page of most systems.

@@ -78,10 +78,7 @@ impl Clone for Matrix {
 }
 
 impl Matrix {
-    /// Packs `trits` for `kernel`.
-    ///
-    /// # Panics
-    /// When there is no memory for it.
+    /// Packs `trits` for `kernel`. Where there is no memory for it the process ends, as with `Vec`.
     pub fn pack(kernel: Kernel, trits: &Trits) -> Self {
         let memory = kernel.pack(trits);
         Self {
@@ -103,13 +100,10 @@ impl Matrix {
         Ok(Self::pack(kernel, trits))
     }
 
-    /// Moves the weights of matrices that are read one after the other next to each other.
-    ///
-    /// # Panics
-    /// When there is no memory for it.
+    /// Moves the weights of matrices that are read one after the other next to each other. Where there
+    /// is no memory for it the process ends, as with `Vec`.
     pub fn gather<const M: usize>(matrices: [&mut Matrix; M]) {
-        let gathered = Self::try_gather(matrices);
-        gathered.unwrap_or_else(|bytes| panic!("memory for {bytes} bytes of weights"));
+        Self::try_gather(matrices).unwrap_or_else(|bytes| aligned::no_memory(bytes));
     }
 
     /// As [`Matrix::gather`], or the bytes that there is no memory for.

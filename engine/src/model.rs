@@ -322,10 +322,8 @@ impl Vocabulary {
     }
 
     /// Adds a quantised copy of the output head: choosing the likeliest token then reads a fraction
-    /// of the bytes, and the choice stays the same.
-    ///
-    /// # Panics
-    /// When there is no memory for it.
+    /// of the bytes, and the choice stays the same. Where there is no memory for it the process ends,
+    /// as with `Vec`.
     pub fn with_quantized_head(mut self) -> Self {
         self.quantized_head = Some(QuantizedHead::new(self.head()));
         self

@@ -1,5 +1,6 @@
 //! Models of any shape, made from a seed: for speed, where the text does not matter.
 
+use crate::buffer::Buffer;
 use crate::checkpoint::{
     CheckpointError, Config, Floats, Linear, LinearClass, Norm, QuantizationMode, WeightScale,
 };
@@ -57,16 +58,19 @@ impl Source for Synthetic {
     fn embedding(&self) -> Result<Floats, CheckpointError> {
         let mut state = self.stream(u64::MAX, 0);
         let len = self.config.vocab_size * self.config.hidden_size;
-        let mut values = Vec::with_capacity(len);
-        while values.len() < len {
+        let mut values: Buffer<u16> =
+            Buffer::try_zeroed(len).ok_or_else(|| CheckpointError::NoMemory {
+                what: "the embedding".into(),
+                bytes: len.saturating_mul(size_of::<u16>()),
+            })?;
+        for four in values.chunks_mut(4) {
             let bits = split_mix(&mut state);
-            for half in 0..4 {
+            for (half, value) in four.iter_mut().enumerate() {
                 let uniform = f32::from((bits >> (16 * half)) as u16 as i16) / 32768.0;
-                values.push((uniform.to_bits() >> 16) as u16);
+                *value = (uniform.to_bits() >> 16) as u16;
             }
         }
-        values.truncate(len);
-        Ok(Floats::Bf16(values.into()))
+        Ok(Floats::Bf16(values))
     }
 
     fn head(&self) -> Result<Option<Floats>, CheckpointError> {

@@ -9,7 +9,7 @@ pub enum Exit {
     Held = 0,
     /// A regression, or a failed claim of the gate.
     Regressed = 1,
-    /// It could not run: usage, bad input, a crashed or hung worker, or nothing to check.
+    /// It could not run: usage, bad input, no memory, a crashed or hung worker, or nothing to check.
     CouldNotRun = 2,
     /// Wrong answers.
     WrongAnswers = 3,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::text_file;
+use crate::{text_file, whole_file};
 
 /// Something that is kept. Its JSON has a field `schema`, which holds [`Kept::SCHEMA`].
 pub trait Kept: Serialize + DeserializeOwned {
@@ -112,16 +112,19 @@ pub fn read<T: Kept>(folder: &Path, machine: &str) -> Result<Option<T>, CacheErr
         schema: u64,
     }
     let file = file_in::<T>(folder, machine);
-    let text = match text_file::read(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(CacheError::File { file, error }),
-    };
     let corrupt = |problem: String| CacheError::Corrupt {
         file: file.clone(),
         kind: T::KIND,
         command: T::COMMAND,
         problem,
+    };
+    let text = match text_file::read(&file) {
+        Ok(text) => text,
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => return Ok(None),
+            io::ErrorKind::InvalidData => return Err(corrupt(error.to_string())),
+            _ => return Err(CacheError::File { file, error }),
+        },
     };
     let Versioned { schema } = serde_json::from_str(&text).map_err(|e| corrupt(e.to_string()))?;
     if schema != u64::from(T::SCHEMA) {
@@ -145,7 +148,8 @@ pub fn read<T: Kept>(folder: &Path, machine: &str) -> Result<Option<T>, CacheErr
 /// or leaves the old one; of two processes at once, one waits for the other. Returns where.
 ///
 /// # Errors
-/// When it can't be written. An earlier one that can't be read is replaced.
+/// When it can't be written, or the system does not give an earlier one out. One that is damaged or of
+/// another schema is replaced.
 pub fn update<T: Kept>(
     folder: &Path,
     machine: &str,
@@ -160,17 +164,20 @@ pub fn update<T: Kept>(
     // A system that locks no folders may lose what the other process adds, never the file.
     let lock = File::open(folder).ok();
     let _ = lock.as_ref().map(File::lock);
-    let kept = change(read(folder, machine).unwrap_or_default());
+    let earlier = match read(folder, machine) {
+        Err(error @ CacheError::File { .. }) => return Err(error),
+        earlier => earlier.unwrap_or_default(),
+    };
+    let kept = change(earlier);
     let text = serde_json::to_string_pretty(&kept).map_err(|e| failed(e.into()))?;
-    let mut beside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    writeln!(beside, "{text}").map_err(failed)?;
-    beside.as_file().sync_all().map_err(failed)?;
-    beside.persist(&file).map_err(|e| failed(e.error))?;
+    whole_file::replace(&file, |out| writeln!(out, "{text}")).map_err(failed)?;
     Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -286,5 +293,22 @@ mod tests {
         );
         is(&[home, ("XDG_CACHE_HOME", "")], "/home/a/.cache/bitgauge");
         assert!(folder(&[]).is_err());
+    }
+
+    /// Too large a file is not read, and holds who knows what.
+    #[test]
+    fn what_the_system_does_not_give_out_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let change = |_: Option<Notes>| notes(&[1]);
+        let file = update(dir.path(), "here", change).unwrap();
+        let kept = OpenOptions::new().write(true).open(&file).unwrap();
+        kept.set_len(257 << 20).unwrap();
+        let refused = update(dir.path(), "here", change).unwrap_err();
+        assert!(matches!(refused, CacheError::File { .. }), "{refused}");
+        assert_eq!(file.metadata().unwrap().len(), 257 << 20);
+        // Damage is replaced, as the reader's warning says.
+        fs::write(&file, [0xff]).unwrap();
+        update(dir.path(), "here", change).unwrap();
+        assert_eq!(read(dir.path(), "here").unwrap(), Some(notes(&[1])));
     }
 }

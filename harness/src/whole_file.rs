@@ -1,7 +1,6 @@
 //! Writing files that are whole or not there: to a temporary file beside the target, which then
 //! takes its place.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Error, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -61,16 +60,16 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// What the names of temporary files for `target` begin with.
-fn prefix(target: &Path) -> OsString {
-    let mut prefix = OsString::from(".writing-");
-    prefix.push(target.file_name().unwrap_or_default());
-    prefix.push("-");
-    prefix
+/// What the names of temporary files for `target` begin with: no more of its name than leaves room
+/// in the 255 bytes of a name for the rest, four bytes a letter.
+fn prefix(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let beginning: String = name.chars().take(50).collect();
+    format!(".writing-{beginning}-")
 }
 
 /// A temporary file, locked for as long as it is written.
-fn locked(folder: &Path, prefix: &OsString) -> io::Result<NamedTempFile> {
+fn locked(folder: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(prefix).rand_bytes(RANDOM);
     // tempfile makes private files; these are meant to be read by others as the umask says.
@@ -88,16 +87,15 @@ fn locked(folder: &Path, prefix: &OsString) -> io::Result<NamedTempFile> {
 }
 
 /// Removes what writers of the same target left when they were killed: only they have no lock.
-fn remove_leftovers(folder: &Path, prefix: &OsString) {
+fn remove_leftovers(folder: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
-    let prefix = prefix.as_encoded_bytes();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let is_left =
             |random: &[u8]| random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric);
-        if name.strip_prefix(prefix).is_some_and(is_left)
+        if name.strip_prefix(prefix.as_bytes()).is_some_and(is_left)
             && fs::symlink_metadata(&path).is_ok_and(|found| found.is_file())
             && let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
@@ -110,6 +108,7 @@ fn remove_leftovers(folder: &Path, prefix: &OsString) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsString;
     use std::io::Write;
 
     fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -160,6 +159,37 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = write(dir.path(), "x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_the_system_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        for letter in ["n", "\u{1f600}"] {
+            let name = letter.repeat(255 / letter.len());
+            write(&dir.path().join(&name), "text").unwrap();
+            assert_eq!(fs::read(dir.path().join(&name)).unwrap(), b"text");
+        }
+    }
+
+    #[test]
+    fn only_what_a_killed_writer_of_the_same_file_left_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let left = [".writing-file-abc123", ".writing-file-XYZ789"];
+        let others = [
+            ".writing-other-abc123",
+            ".writing-file-abc12",
+            ".writing-file-abc-23",
+            "writing-file-abc123",
+        ];
+        for name in left.iter().chain(&others) {
+            fs::write(at(name), "a part").unwrap();
+        }
+        let writing = locked(dir.path(), &prefix(&at("file"))).unwrap();
+        write(&at("file"), "text").unwrap();
+        assert!(left.iter().all(|name| !at(name).exists()));
+        assert!(others.iter().all(|name| at(name).exists()));
+        assert!(writing.path().exists(), "its writer lives");
     }
 
     /// Each takes the others' files for leftovers, if it can.

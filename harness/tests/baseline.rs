@@ -321,6 +321,7 @@ fn a_baseline_is_replaced_whole_or_not_at_all() {
     let ended = end(full.env_remove("BITGAUGE_ISA"));
     assert_eq!(ended.status, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("can't write"), "{ended:?}");
+    assert_eq!(document(&ended)["cases"][0]["id"], LOOP, "it is said");
     unchanged(&saved, &text);
     let left: Vec<_> = fs::read_dir(folder.0.path())
         .unwrap()

@@ -5,6 +5,8 @@ mod program;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bitgauge_engine::isa::Isa;
@@ -70,6 +72,34 @@ fn files_are_written_although_nobody_reads_what_is_said() {
     for file in ["report.md", "samples.json"] {
         assert!(out.join(file).exists(), "{file}: {ended:?}");
     }
+}
+
+/// A folder where a file belongs refuses it, as a full disk does.
+#[test]
+fn what_was_measured_is_said_although_files_can_t_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("report.md")).unwrap();
+    for json in [&[][..], &["--json"]] {
+        let mut command = bitgauge(["compare", "--max-time", "1", "--command", "true", "true"]);
+        let ended = end(command.args(json).arg("--out").arg(folder.path()));
+        assert_eq!(ended.status, Some(2), "{ended:?}");
+        assert!(ended.stdout.contains("speedup"), "{ended:?}");
+        assert!(ended.stderr.contains("report.md"), "{ended:?}");
+        assert!(!ended.stdout.contains("written to"), "{ended:?}");
+    }
+}
+
+/// Both sides write as much as they want, which is compared without being held.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_is_compared_takes_no_memory() {
+    let write = "head -c 300000000 /dev/zero";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -v 250000 && exec \"$@\"", "sh"]);
+    limited.arg(env!("CARGO_BIN_EXE_bitgauge"));
+    limited.args(["--threads", "1", "compare", "--max-time", "1", "--command"]);
+    let ended = end(limited.args(["--same-output", write, write]));
+    assert!(matches!(ended.status, Some(0 | 4)), "{ended:?}");
 }
 
 #[test]
@@ -411,6 +441,25 @@ fn content(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
+/// Kills a run once its ladder is recorded; what is there then.
+fn killed_in_the_masking_matrix(run: &mut Command, run_file: &Path) -> Value {
+    let quiet = run.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = quiet.spawn().unwrap();
+    let recorded = loop {
+        std::thread::sleep(Duration::from_millis(20));
+        let text = fs::read_to_string(run_file).unwrap_or_default();
+        match serde_json::from_str::<Value>(&text) {
+            Ok(found) if found["ladder"]["is"].is_object() => break found,
+            _ => assert_eq!(child.try_wait().unwrap(), None, "nothing recorded"),
+        }
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let masking = &recorded["ladder"]["is"]["masking"]["unavailable"];
+    assert_eq!(masking, "the run ended before it was measured");
+    recorded
+}
+
 /// One run, which is then reported, resumed, and asked for with other settings.
 #[test]
 fn a_run_is_rendered_again_resumed_and_never_mixed_with_another() {
@@ -422,11 +471,17 @@ fn a_run_is_rendered_again_resumed_and_never_mixed_with_another() {
         command
     };
     let quick = ["--quick", "--model", "tiny"];
+    let run_file = dir.join("run.json");
+    let climbed = killed_in_the_masking_matrix(&mut run(&quick), &run_file);
     let first = end(&mut run(&quick));
     assert_eq!(first.status, Some(0), "{first:?}");
-    let run_file = dir.join("run.json");
     assert_eq!(document(&first), read_json(&run_file));
     let measured = document(&first);
+    let (before, after) = (&climbed["ladder"]["is"], &measured["ladder"]["is"]);
+    for part in ["rungs", "alone", "left_out"] {
+        assert_eq!(before[part], after[part], "{part}: kept");
+    }
+    assert!(after["masking"]["is"].is_object(), "{}", after["masking"]);
     assert!(measured["ladder"].to_string().len() > 1000, "raw samples");
 
     let rendered = content(&dir);

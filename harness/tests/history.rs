@@ -263,6 +263,23 @@ fn runs_are_appended_once_each_by_ten_processes_at_once() {
         assert!(ended.stdout.contains(what), "{ended:?}");
         assert_eq!(lines(), 2);
     }
+    fs::write(&history, &alone).unwrap();
+
+    // Nobody reads what is said, and all that was asked for is written.
+    let dated: Vec<_> = (0..2)
+        .map(|hour| {
+            let dated = folder.path().join(format!("{hour}.json"));
+            let mut copy = baseline.clone();
+            copy["date"] = json!(format!("2026-01-01T{hour:02}:00:00Z"));
+            fs::write(&dated, copy.to_string()).unwrap();
+            dated
+        })
+        .collect();
+    let mut both = add(&dated[0]);
+    let (_, closed) = std::io::pipe().unwrap();
+    let ended = end(both.arg(&dated[1]).stdout(closed));
+    assert_eq!(ended.status, Some(141), "{ended:?}");
+    assert_eq!(lines(), 3);
     fs::write(&history, alone).unwrap();
 
     // A line that was torn is cut off by the first who comes.

@@ -294,9 +294,20 @@ fn an_index_can_t_lead_out_of_the_folder() {
 /// `call` with no more than 2 GB of address space.
 #[cfg(target_os = "linux")]
 fn in_little_memory(call: &Command) -> Command {
+    within("2000000", call)
+}
+
+/// `call` with so many kB of address space.
+#[cfg(target_os = "linux")]
+fn within(kilobytes: &str, call: &Command) -> Command {
     let mut command = Command::new("sh");
     command
-        .args(["-c", "ulimit -v 2000000 && exec \"$@\"", "sh"])
+        .args([
+            "-c",
+            "ulimit -v $1 && shift && exec \"$@\"",
+            "sh",
+            kilobytes,
+        ])
         .arg(call.get_program())
         .args(call.get_args())
         // Arenas of malloc take address space by thread, not memory.
@@ -337,6 +348,27 @@ fn sizes_that_are_only_claimed_cost_no_memory() {
             refused_at_once(&mut in_little_memory(&generate(folder.path())), &here);
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_is_missing_is_told() {
+    let cache = tempfile::tempdir().unwrap();
+    let shape = |arguments: &[&str]| {
+        let mut call = within("400000", &bitgauge(arguments));
+        call.env("BITGAUGE_CACHE", cache.path());
+        call
+    };
+    let generate = ["generate", "2b4t", "--tokens", "1"];
+    let says = "the embedding: no memory for 656670720 bytes; expected";
+    refused_at_once(&mut shape(&generate), says);
+    let out = cache.path().join("run");
+    let mut run = shape(&["run", "--suite", "ladder"]);
+    refused_at_once(run.arg("--out").arg(&out), "and 0.4 GB are available");
+    assert!(!out.exists());
+    // Operands have nobody to tell: the program ends all the same as one that could not run.
+    let says = "memory allocation of 400000000 bytes failed";
+    refused(&mut shape(&["tune", "20000x20000"]), says);
 }
 
 /// What a terminal takes for an order: it clears the line.

@@ -281,3 +281,35 @@ fn what_can_t_be_measured_is_refused_before_any_time_is_spent() {
     refused(&mut homeless, "BITGAUGE_CACHE");
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_no_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("64x64")).unwrap();
+    let mut tune = call(folder.path(), &["tune", "64x64", "--max-time", "100ms"]);
+    refused(tune.current_dir(folder.path()), "symbolic link");
+}
+
+#[test]
+fn a_cache_that_can_t_be_read_is_told_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "no folder").unwrap();
+    let tune = ["tune", "64x64", "--max-time", "100ms"];
+    let ended = refused(&mut call(&file, &tune), "file");
+    assert!(!ended.stderr.contains("judging"), "{ended:?}");
+}
+
+/// Nothing can be made in that folder, as on a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_measured_is_said_although_it_can_t_be_kept() {
+    let [other, _] = names();
+    let mut tune = bitgauge(["tune", "64x64", "--max-time", "100ms", "--threads", "1"]);
+    tune.args(["--kernels", other]);
+    let ended = end(tune.env("BITGAUGE_CACHE", "/proc/bitgauge"));
+    assert_eq!(ended.status, Some(2), "{ended:?}");
+    assert!(ended.stdout.contains("64x64         gets "), "{ended:?}");
+    assert!(ended.stderr.contains("/proc/bitgauge"), "{ended:?}");
+}

@@ -127,14 +127,14 @@ impl Config {
         ensure(
             self.rms_norm_eps >= 0.0 && (self.rms_norm_eps as f32).is_finite(),
             "rms_norm_eps",
-            self.rms_norm_eps,
+            format_args!("{:?}", self.rms_norm_eps),
             "it must be finite in float32, and not negative",
         )?;
         let theta = self.rope_theta as f32;
         ensure(
             theta > 0.0 && theta.is_finite(),
             "rope_theta",
-            self.rope_theta,
+            format_args!("{:?}", self.rope_theta),
             "it must be finite in float32, and greater than 0",
         )?;
         self.check_products()?;

@@ -84,7 +84,8 @@ fn decode<const B: usize, T: Copy>(
         // No early exit inside a block, so that this becomes vector code.
         if new.iter().fold(false, |any, &value| any | bad(value)) {
             let first = new.iter().position(|&value| bad(value));
-            return Err(InvalidAt(b * BLOCK + first.unwrap_or(0)));
+            let first = first.expect("a bad value, of which there is one");
+            return Err(InvalidAt(b * BLOCK + first));
         }
     }
     Ok(())

@@ -47,6 +47,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::aligned;
 use crate::buffer::Buffer;
 use crate::float_matrix::FloatMatrix;
 use crate::ops;
@@ -93,13 +94,9 @@ pub struct Effort {
 }
 
 impl QuantizedHead {
-    /// Quantises `head`.
-    ///
-    /// # Panics
-    /// When there is no memory for it.
+    /// Quantises `head`. Where there is no memory for it the process ends, as with `Vec`.
     pub fn new(head: &FloatMatrix) -> Self {
-        let quantized = Self::try_new(head);
-        quantized.unwrap_or_else(|bytes| panic!("memory for a quantised head of {bytes} bytes"))
+        Self::try_new(head).unwrap_or_else(|bytes| aligned::no_memory(bytes))
     }
 
     /// As [`QuantizedHead::new`], or the bytes that there is no memory for.

@@ -52,7 +52,7 @@ impl Layout {
             return None;
         }
         let pair = bytes.chunks(2).position(|pair| !(self.sound)(pair));
-        Some(2 * pair.unwrap_or(0))
+        Some(2 * pair.expect("an unsound pair, of which there is one"))
     }
 }
 

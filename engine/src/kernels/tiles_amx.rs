@@ -107,6 +107,9 @@ mod x86 {
     #[repr(align(64))]
     struct Codes([[[[u8; LINE]; HEIGHT]; PAIR]; STEPS]);
 
+    // Whole registers are loaded and stored: they fault where these do not begin on a line.
+    const _: () = assert!(align_of::<Room>() >= LINE && align_of::<Codes>() >= LINE);
+
     /// What `ldtilecfg` reads.
     #[repr(C, align(64))]
     struct Shapes {

@@ -276,7 +276,7 @@ impl StoredCase {
         match Ratio::of(&self.ln_ratios()) {
             Some(made) if self.ratio.is_about(&made) => Ok(()),
             Some(made) => Err(format!(
-                "its ratio is {} ({} to {}), and its slices give {} ({} to {}): one of them was changed",
+                "its ratio is {:?} ({:?} to {:?}), and its slices give {:?} ({:?} to {:?}): one of them was changed",
                 self.ratio.median,
                 self.ratio.low,
                 self.ratio.high,

@@ -18,4 +18,5 @@ pub mod yardstick;
 
 pub use efficiency::{BUDGET, Efficiencies, chosen};
 pub use file::{Baseline, BaselineError};
+pub use format::to_json;
 pub use yardstick::{Bench, Kind};

@@ -18,6 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::history::Line;
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
+use crate::report::wording::significant;
 use crate::run::Measured;
 use crate::scaling::Stored;
 use crate::suite::{CaseId, default_suite};
@@ -173,11 +174,21 @@ impl Save {
         } else if threads == 1 {
             notes.push("one thread: no efficiencies were stored".to_owned());
         }
-        baseline.write(&path)?;
+        let written = baseline.write(&path);
         progress.finish();
-        if let Some(history) = &self.history {
-            super::history::append(history, &Line::from(&baseline), output)?;
+        if let Err(failure) = written {
+            // Minutes of measuring, which a file elsewhere may hold.
+            output.line(baseline::to_json(&baseline)?)?;
+            output.document(&baseline)?;
+            return Err(Failure::could_not_run(format!(
+                "{failure}; what would have been written was said instead"
+            )));
         }
+        let line = Line::from(&baseline);
+        let history = self.history.as_deref();
+        let appended = history
+            .map(|path| super::history::append(path, &line))
+            .transpose()?;
         let saved = Saved {
             command: "baseline save",
             file: path.display().to_string(),
@@ -194,6 +205,9 @@ impl Save {
             "{}: {} cases and {} efficiencies of {class}, in {:.0} s",
             saved.file, saved.cases, saved.efficiencies, saved.seconds
         ))?;
+        if let Some(appended) = appended {
+            output.line(appended.text)?;
+        }
         output.document(&saved)?;
         Ok(Exit::Held)
     }
@@ -313,8 +327,7 @@ fn show(path: &Path, output: Output) -> Result<Exit, Failure> {
 
 /// Four digits that count.
 fn figure(x: f64) -> String {
-    let digits = (3 - x.abs().log10().floor() as i32).clamp(0, 6);
-    format!("{x:.*}", digits as usize)
+    significant(x, 4)
 }
 
 fn time(ns: f64) -> String {

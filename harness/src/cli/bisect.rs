@@ -17,7 +17,7 @@ use crate::calibration::{self, Route};
 use crate::exit::{Exit, Failure};
 use crate::gate::{Tree, target_folder};
 use crate::measure::fresh_seed;
-use crate::report::wording::plural;
+use crate::report::wording::{fixed, plural};
 use crate::suite::CaseId;
 use crate::worker::Launch;
 
@@ -214,7 +214,7 @@ fn list(commits: &[Commit], output: Output) -> Result<(), Failure> {
 
 /// `0.8123 (0.8010 to 0.8230)`
 fn speedup(duel: &Duel) -> String {
-    let figure = |x: Option<f64>| x.map_or("?".to_owned(), |x| format!("{x:.4}"));
+    let figure = |x: Option<f64>| x.map_or("?".to_owned(), |x| fixed(x, 4));
     let v = &duel.verdict;
     let (low, high) = (figure(v.low), figure(v.high));
     format!("{} ({low} to {high}), {}", figure(v.speedup), v.verdict)

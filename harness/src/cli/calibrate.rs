@@ -81,10 +81,11 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     progress.finish();
     let found = found?;
     let stored = match found.calibration.rows.is_empty() {
-        true => None,
-        false => Some(save(&found.calibration)?),
+        true => Ok(None),
+        false => save(&found.calibration).map(Some),
     };
     write(&found, output)?;
+    let stored = stored?;
     if let Some(file) = &stored {
         output.line(format!("stored in {}", file.display()))?;
     }

@@ -241,15 +241,18 @@ pub fn finish(
     notes: &[String],
     output: Output,
 ) -> Result<Exit, Failure> {
-    if let Some(folder) = folder {
+    let keep = |folder: &Path| -> Result<(), Failure> {
         export::folder(folder, verdicts)?;
-        write_atomically(&folder.join(SAMPLES_FILE), &serde_json::to_vec(samples)?)?;
-    }
+        let samples = serde_json::to_vec(samples)?;
+        Ok(write_atomically(&folder.join(SAMPLES_FILE), &samples)?)
+    };
+    // What was measured is said although it can't be kept, and kept although nobody reads it.
+    let kept = folder.map_or(Ok(()), keep);
     verdict_table::write(verdicts, output)?;
     for note in notes {
         output.line(format!("note: {note}"))?;
     }
-    if let Some(folder) = folder {
+    if let (Some(folder), Ok(())) = (folder, &kept) {
         output.line(format!("written to {}", folder.display()))?;
     }
     // Read from stderr as well as from stdout, which may hold a document.
@@ -257,6 +260,7 @@ pub fn finish(
         export::annotations::lines(verdicts).iter().for_each(tell);
     }
     output.document(verdicts)?;
+    kept?;
     Ok(verdicts.exit())
 }
 

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::history::file::{self, Appended, Torn};
 use crate::history::trend::{CaseTrend, Class};
 use crate::history::{Line, Trends, page};
-use crate::report::wording::plural;
+use crate::report::wording::{plural, significant};
 use crate::run::{Measured, RunError, write_atomically};
 
 /// Arguments of `bitgauge history`.
@@ -168,10 +168,7 @@ fn table(class: &Class, output: Output) -> Result<(), Failure> {
 }
 
 fn row(case: &CaseTrend, width: usize) -> String {
-    let figure = |x: f64| {
-        let digits = (3 - x.abs().log10().floor() as i32).clamp(0, 6) as usize;
-        format!("{x:.digits$}")
-    };
+    let figure = |x| significant(x, 4);
     let drift = match &case.drift {
         Measured::Is(drift) => drift.to_string(),
         Measured::Unavailable(why) => format!("unavailable: {why}"),
@@ -228,21 +225,47 @@ fn add(path: &Path, baselines: &[PathBuf], output: Output) -> Result<Exit, Failu
         added: 0,
         already_there: 0,
     };
+    let mut said = Vec::new();
+    let mut refused = None;
     for line in &lines {
-        match append(path, line, output)? {
-            true => document.added += 1,
-            false => document.already_there += 1,
+        match append(path, line) {
+            Ok(Said { added, text }) => {
+                match added {
+                    true => document.added += 1,
+                    false => document.already_there += 1,
+                }
+                said.push(text);
+            }
+            Err(failure) => {
+                refused = Some(failure);
+                break;
+            }
         }
+    }
+    // All is written by now, whoever reads this.
+    for text in said {
+        output.line(text)?;
+    }
+    if let Some(failure) = refused {
+        return Err(failure);
     }
     output.document(&document)?;
     Ok(Exit::Held)
 }
 
-/// Appends one run and says so; false where it was there already.
+/// What became of a run.
+pub struct Said {
+    /// False where it was there already.
+    added: bool,
+    /// The same in words.
+    pub text: String,
+}
+
+/// Appends one run; warns of what was cut off.
 ///
 /// # Errors
 /// When it can't be appended.
-pub fn append(path: &Path, line: &Line, output: Output) -> Result<bool, Failure> {
+pub fn append(path: &Path, line: &Line) -> Result<Said, Failure> {
     let Appended { added, cut } = file::append(path, line)?;
     if let Some(torn) = cut {
         tell(format!(
@@ -256,11 +279,11 @@ pub fn append(path: &Path, line: &Line, output: Output) -> Result<bool, Failure>
     } else {
         "is already in"
     };
-    output.line(format!(
+    let text = format!(
         "the run of {} at {} {what} {}",
         line.date,
         line.revision(),
         path.display()
-    ))?;
-    Ok(added)
+    );
+    Ok(Said { added, text })
 }

@@ -31,10 +31,14 @@ mod worker;
 mod zoo;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bitgauge_engine::isa;
 use clap::{CommandFactory, Parser, Subcommand};
 use output::{Output, tell};
+use signal_hook::consts::SIGABRT;
+use signal_hook::flag;
 
 use crate::exit::{Exit, Failure};
 
@@ -110,8 +114,17 @@ pub fn grammar() -> clap::Command {
     Cli::command()
 }
 
+/// Ends the program as one that could not run where memory is missing: the standard library has said how
+/// much then, and aborts.
+fn end_without_memory() {
+    let always = Arc::new(AtomicBool::new(true));
+    // Without a handler the program dies of the signal, which says the same less well.
+    let _ = flag::register_conditional_shutdown(SIGABRT, Exit::CouldNotRun as i32, always);
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    end_without_memory();
     let cli = Cli::parse();
     let output = Output::new(cli.json);
     let exit = run(&cli, output).unwrap_or_else(|failure| {

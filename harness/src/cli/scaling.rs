@@ -262,14 +262,15 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         baseline,
         exit: exit as u8,
     };
-    if let Some(dir) = &arguments.out {
-        write(dir, &document, &curves)?;
-    }
+    let keep = |dir: &PathBuf| write(dir, &document, &curves);
+    // What was measured is said although it can't be kept, and kept although nobody reads it.
+    let kept = arguments.out.as_ref().map_or(Ok(()), keep);
     show(&document, output)?;
-    if let Some(dir) = &arguments.out {
+    if let (Some(dir), Ok(())) = (&arguments.out, &kept) {
         output.line(format!("\nWritten to {}", dir.display()))?;
     }
     output.document(&document)?;
+    kept?;
     Ok(exit)
 }
 

@@ -1,5 +1,6 @@
 //! `bitgauge tune`: which kernel is fastest here.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,13 +72,13 @@ struct Row<'a> {
 /// # Errors
 /// When the model, a kernel or the cache folder can't be used, or a kernel answers wrongly.
 pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit, Failure> {
-    // Known before seconds are spent.
+    // Known before seconds are spent: a cache that can't be read can't be added to either.
     folder()?;
     let kernels = named(&arguments.kernels)?;
     let sizes = sizes(&arguments.what)?;
     let known = match tuning::stored() {
         Ok(known) => known,
-        Err(error @ CacheError::NoFolder) => return Err(error.into()),
+        Err(error @ (CacheError::NoFolder | CacheError::File { .. })) => return Err(error.into()),
         Err(error) => {
             tell(format!("WARNING: {error}; measuring again"));
             Tuning::here()
@@ -120,8 +121,9 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     }
     progress.finish();
     let entries: Vec<Entry> = found.iter().map(|(entry, _)| entry.clone()).collect();
-    let stored = tuning::save(&entries)?;
+    let stored = tuning::save(&entries);
     show(&found, output)?;
+    let stored = stored?;
     output.line(format!("stored in {}", stored.display()))?;
     output.document(&Document {
         command: "tune",
@@ -160,9 +162,13 @@ const LAYERS: usize = 30;
 
 /// The sizes of a model, or the one that is named.
 fn sizes(what: &str) -> Result<Vec<Size>, Failure> {
-    let product: Option<CaseId> = match Path::new(what).exists() {
-        true => None,
-        false => format!("decode/{what}/best/1t").parse().ok(),
+    let nothing = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+    // What is there and can't be reached is told as such, and is no shape.
+    let product: Option<CaseId> = match Path::new(what).symlink_metadata() {
+        Err(error) if nothing.contains(&error.kind()) => {
+            format!("decode/{what}/best/1t").parse().ok()
+        }
+        _ => None,
     };
     match product.as_ref().map(CaseId::work) {
         Some(Work::Product { shape, .. }) => Ok(vec![Size {

@@ -3,6 +3,7 @@
 use crate::exit::Failure;
 use crate::export;
 use crate::measure::Verdict;
+use crate::report::wording::fixed;
 use crate::run::Measured;
 use crate::verdicts::{CaseVerdict, Verdicts};
 
@@ -25,7 +26,7 @@ pub fn write(verdicts: &Verdicts, output: Output) -> Result<(), Failure> {
         ))?;
     }
     for c in cases {
-        let figure = |x: Option<f64>| x.map_or("?".to_owned(), |x| format!("{x:.4}"));
+        let figure = |x: Option<f64>| x.map_or("?".to_owned(), |x| fixed(x, 4));
         output.line(format!(
             "{:<width$}  {:<9}  {:>8}  {:<17}  {:>6}  {:>7.2}",
             c.case,

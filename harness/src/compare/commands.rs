@@ -2,7 +2,7 @@
 //! process of its own, so each A B B A block is a placement.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -111,10 +111,13 @@ impl CommandLine<'_> {
         let (wall, output) = run(&self.words, self.text, self.settings, keep)?;
         let (time, done) = match (self.settings.reported, output) {
             (_, None) => (wall, None),
-            (None, Some(output)) => (wall, Some(Done::Output(Digest::of_bytes(&output)))),
+            (None, Some(output)) => {
+                let digest = Digest::of_reader(output).map_err(|e| self.unreadable(e))?;
+                (wall, Some(Done::Output(digest)))
+            }
             (Some(reporter), Some(output)) => {
                 let said = reporter
-                    .read(&output)
+                    .read(&bytes(output).map_err(|e| self.unreadable(e))?)
                     .map_err(|what| Failure::new(format!("`{}` {what}", self.text)))?;
                 (said.token, Some(Done::Test(said.test)))
             }
@@ -129,6 +132,11 @@ impl CommandLine<'_> {
         self.done = done;
         Ok(time)
     }
+
+    fn unreadable(&self, error: io::Error) -> Failure {
+        let text = self.text;
+        Failure::new(format!("`{text}` wrote output that can't be read: {error}"))
+    }
 }
 
 /// Runs a command line once.
@@ -137,9 +145,9 @@ fn run(
     text: &str,
     settings: &Settings,
     keep_output: bool,
-) -> Result<(Duration, Option<Vec<u8>>), Failure> {
+) -> Result<(Duration, Option<File>), Failure> {
     let fail = |what: String| Failure::new(format!("`{text}` {what}"));
-    let output = match keep_output {
+    let mut output = match keep_output {
         true => {
             Some(tempfile::tempfile().map_err(|e| fail(format!("has no place to write: {e}")))?)
         }
@@ -176,15 +184,24 @@ fn run(
         }
         Ended::Exited(_) => {}
     }
-    let bytes = output
-        .map(|file| bytes(file).map_err(|e| fail(format!("wrote output that can't be read: {e}"))));
-    Ok((time, bytes.transpose()?))
+    if let Some(file) = &mut output {
+        file.rewind()
+            .map_err(|e| fail(format!("wrote output that can't be read: {e}")))?;
+    }
+    Ok((time, output))
 }
 
-fn bytes(mut file: File) -> std::io::Result<Vec<u8>> {
-    file.rewind()?;
+/// Reports of speeds are a few kilobytes.
+const LONGEST_REPORT: u64 = 64 << 20;
+
+fn bytes(file: File) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    if length > LONGEST_REPORT {
+        let what = format!("{length} bytes; at most {LONGEST_REPORT} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    file.take(LONGEST_REPORT).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

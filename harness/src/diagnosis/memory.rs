@@ -54,12 +54,7 @@ impl Memory {
         let heads = if config.tie_word_embeddings { 1 } else { 2 };
         let weights = (config.vocab_size * config.hidden_size) as u64;
         let (ternary, vocabulary) = (dispatch.ternary_bytes(), weights * (2 * heads + 1));
-        let limit = match around.address_space {
-            Some(Limit::Bytes(bytes)) => Some(bytes),
-            _ => None,
-        };
-        let least = [memory.available, around.memory_limit, limit];
-        let least = least.into_iter().flatten().min();
+        let least = around.obtainable(memory.available);
         Self {
             total: Measured::or(memory.total, UNSAID),
             available: Measured::or(memory.available, UNSAID),

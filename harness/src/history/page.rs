@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::trend::{CaseTrend, Class, Percent};
 use crate::report::chart::{Chart, trend};
 use crate::report::html::{Words, shell};
-use crate::report::wording::plural;
+use crate::report::wording::{fixed, plural};
 use crate::report::{Document, ReportError};
 use crate::run::Measured;
 
@@ -68,8 +68,8 @@ fn table(cases: &[CaseTrend]) -> Markup {
                 tbody { @for c in cases { tr {
                     td data-h="case" { (Words(&c.case)) " " span.interval { "beside " (Words(&c.yardstick)) } }
                     td.r data-h="runs" data-v=(c.points.len()) { (c.points.len()) }
-                    td.r data-h="first" data-v=(c.first) { (format!("{:.4}", c.first)) }
-                    td.r data-h="last" data-v=(c.last) { (format!("{:.4}", c.last)) }
+                    td.r data-h="first" data-v=(c.first) { (fixed(c.first, 4)) }
+                    td.r data-h="last" data-v=(c.last) { (fixed(c.last, 4)) }
                     (drift(&c.drift))
                     td data-h="changes" {
                         @for change in &c.changes {

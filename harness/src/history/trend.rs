@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::line::{Case, Line};
 use crate::baseline::file::{Ratio, Unit};
 use crate::measure::stats::{ChangePoint, MedianSequence, Shift, change_points};
+use crate::report::wording::fixed;
 use crate::run::Measured;
 
 /// Draws the orders that changes are held against: the same history gives the same page.
@@ -257,13 +258,25 @@ impl Percent {
             interval: Measured::or(interval, "too few runs for one of 95 %"),
         }
     }
+
+    /// The estimate alone, to a tenth of a per cent.
+    pub fn short(&self) -> String {
+        format!("{} %", signed(self.percent, 1))
+    }
+}
+
+fn signed(x: f64, decimals: usize) -> String {
+    let plus = if x.is_sign_negative() { "" } else { "+" };
+    format!("{plus}{}", fixed(x, decimals))
 }
 
 impl std::fmt::Display for Percent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:+.2} %", self.percent)?;
+        write!(f, "{} %", signed(self.percent, 2))?;
         match &self.interval {
-            Measured::Is([low, high]) => write!(f, " ({low:+.2} to {high:+.2})"),
+            Measured::Is([low, high]) => {
+                write!(f, " ({} to {})", signed(*low, 2), signed(*high, 2))
+            }
             Measured::Unavailable(_) => Ok(()),
         }
     }

@@ -574,12 +574,20 @@ mod tests {
             "low = 6.0, high = 4.0",
             "0 < low <= high",
         );
+        let masked = "low = 2.5, high = 2.0";
+        refuse("low = 1.5, high = 2.0", masked, "0 < low <= high");
+        let original = "id = \"original\"";
+        refuse("id = \"simd-dispatch\"", original, "an id of its own");
         refuse("at_least = 10.0", "", "either `at_least` or `at_most`");
+        let both = "at_least = 10.0\nat_most = 20.0";
+        refuse("at_least = 10.0", both, "either `at_least` or `at_most`");
         refuse("cache = true", "cache = true\nbatch = 0", "batch = 0");
         refuse("cache = true", "cache = true\nkv = \"f16\"", "f16");
         refuse("[original]", "context = 0\n[original]", "context = 0");
-        let beyond = "context = 4611686018427387904\n[original]";
-        refuse("[original]", beyond, "context = 4611686018427387904");
+        let beyond = "context = 1048577\n[original]";
+        refuse("[original]", beyond, "context = 1048577");
+        let step = "set = { dispatch = \"detect\"";
+        refuse(step, &format!("{step}, batch = 0"), "batch = 0");
         refuse("tokens = 50", "tokens = 0", "tokens = 0");
         refuse("tokens = 50", "tokens = 1048577", "tokens = 1048577");
         refuse("at_threads = 8", "at_threads = 0", "at_threads = 0");
@@ -591,6 +599,14 @@ mod tests {
             refuse("at_least = 10.0", &format!("at_least = {x}"), "`at_least`");
             refuse("at_least = 10.0", &format!("at_most = {x}"), "`at_most`");
         }
-        refuse("low = 4.0, high = 6.0", "low = nan, high = 6.0", "0 < low");
+        for (low, high) in [
+            ("nan", "6.0"),
+            ("0.0", "6.0"),
+            ("4.0", "inf"),
+            ("4.0", "nan"),
+        ] {
+            let bounds = format!("low = {low}, high = {high}");
+            refuse("low = 4.0, high = 6.0", &bounds, "0 < low <= high");
+        }
     }
 }

@@ -33,6 +33,9 @@ use portion::Portions;
 use race::{Budget, Race};
 use setup::{Schedulers, Setup};
 
+/// Why there is no figure of the last state.
+const TOP_IS_WRONG: &str = "the last state answers wrongly";
+
 /// What a ladder is run on.
 pub struct Plan<'a> {
     /// The ladder.
@@ -61,19 +64,20 @@ pub struct Outcome {
     pub ladder: Ladder,
     /// Where a token's time goes, in each setup that answers right.
     pub profiles: Vec<run::Profile>,
-    /// Bytes that one token reads at the top.
-    pub bytes_per_token: u64,
+    /// Bytes that one token reads at the top; `None` where that answers wrongly.
+    pub bytes_per_token: Option<u64>,
     /// Which kernel each linear ran at the top.
-    pub selection: run::Selection,
+    pub selection: Measured<run::Selection>,
 }
 
-/// Runs a ladder. `stage(title, steps)` and `step()` tell of progress.
+/// Runs a ladder, all but its [`masking`], beside the read `bandwidth`, or without it for this reason. `stage(title, steps)` and
+/// `step()` tell of progress.
 ///
 /// # Errors
 /// When a kernel, a model or a thread can't be had, or a case fails while it is timed.
 pub fn run(
     plan: &Plan<'_>,
-    bandwidth: Option<&mut Verified<Yardstick>>,
+    bandwidth: Result<&mut Verified<Yardstick>, String>,
     stage: &dyn Fn(&str, usize),
     step: &dyn Fn(),
 ) -> Result<Outcome, Failure> {
@@ -150,6 +154,8 @@ pub fn run(
         seed: plan.seed,
     };
     let staged = std::cell::Cell::new(false);
+    let no_bandwidth = bandwidth.as_ref().err().cloned();
+    let bandwidth = bandwidth.ok();
     let race = race::race(&mut cases, &seconds, bandwidth, budget, &|done, of| {
         if !staged.replace(true) {
             stage("ladder: the race of all setups", of);
@@ -165,6 +171,7 @@ pub fn run(
         portions: Portions::new(&models, &schedulers, definition.context),
         contestants: &contestants,
         race: &race,
+        no_bandwidth,
         cases: &mut cases,
         budget,
     };
@@ -212,32 +219,16 @@ pub fn run(
         (definition::Dispatch::Detect, "best") => run::Origin::Detected,
         _ => run::Origin::Named,
     };
-    let selection = model.map_or(
-        run::Selection {
-            rows: Vec::new(),
-            fallbacks: 0,
-        },
-        |m| run::Selection {
-            rows: crate::cli::selection::rows(m, &|_, _| origin),
-            fallbacks: m.fallbacks(),
-        },
-    );
-    let bytes_per_token = model.map_or(0, |m| (m.ternary_bytes() + m.head_bytes()) as u64);
-    drop(scribe);
-    drop(cases);
-    drop(models);
-
-    let masking = match &definition.masking {
-        None => Measured::unavailable("the ladder names no feature that could be masked"),
-        Some(masking) => Measured::Is(masking::run(
-            plan,
-            masking,
-            &judge,
-            &schedulers,
-            stage,
-            step,
-        )?),
-    };
+    let selection = model.map(|m| run::Selection {
+        rows: crate::cli::selection::rows(m, &|_, _| origin),
+        fallbacks: m.fallbacks(),
+    });
+    let selection = Measured::or(selection, TOP_IS_WRONG);
+    let bytes_per_token = model.map(|m| (m.ternary_bytes() + m.head_bytes()) as u64);
+    let masking = Measured::unavailable(match &definition.masking {
+        None => "the ladder names no feature that could be masked",
+        Some(_) => Ladder::MASKING_FOLLOWS,
+    });
     let ladder = Ladder {
         name: definition.name.clone(),
         targets,
@@ -252,6 +243,23 @@ pub fn run(
         bytes_per_token,
         selection,
     })
+}
+
+/// What a ladder names as hidden by its defects, at its bottom and its top; `None` where it names
+/// nothing. It takes minutes and needs nothing of [`run`], so that it is recorded by itself.
+///
+/// # Errors
+/// When a model or a thread can't be had, or a case fails while it is timed.
+pub fn masking(
+    plan: &Plan<'_>,
+    stage: &dyn Fn(&str, usize),
+    step: &dyn Fn(),
+) -> Result<Option<run::Masking>, Failure> {
+    let Some(masking) = &plan.definition.masking else {
+        return Ok(None);
+    };
+    let (judge, schedulers) = (Judge::open(plan.trained)?, Schedulers::start(plan.threads)?);
+    masking::run(plan, masking, &judge, &schedulers, stage, step).map(Some)
 }
 
 /// Refuses more tokens than the models take, which would else show after minutes of measuring.
@@ -278,6 +286,8 @@ struct Scribe<'a, 'p, 'm> {
     portions: Portions<'a>,
     contestants: &'a [Contestant],
     race: &'a Race,
+    /// Why it ran without the read bandwidth.
+    no_bandwidth: Option<String>,
     cases: &'a mut [Verified<Decode<'m>>],
     budget: Budget,
 }
@@ -403,10 +413,11 @@ impl<'a> Scribe<'a, '_, '_> {
                 runner.bytes / 1_000_000,
                 cache / 1_000_000
             )),
-            _ => match self.race.percent_of_bandwidth(runner.place, runner.bytes) {
-                Some(percent) => Measured::Is(percent),
-                None => Measured::unavailable("the read bandwidth could not be measured"),
-            },
+            _ => {
+                let percent = self.race.percent_of_bandwidth(runner.place, runner.bytes);
+                let why = self.no_bandwidth.as_deref();
+                Measured::or(percent, why.unwrap_or("no round beside the read bandwidth"))
+            }
         };
         Ok(Figures {
             token_s,
@@ -424,7 +435,7 @@ impl<'a> Scribe<'a, '_, '_> {
     fn target(&self, target: &definition::Target, top: &State) -> Result<run::Target, Failure> {
         let (id, text) = (target.id.clone(), target.text.clone());
         let (unit, figure) = match &self.contestant(top)?.outcome {
-            Err(_) => ("", Measured::unavailable("the last state answers wrongly")),
+            Err(_) => ("", Measured::unavailable(TOP_IS_WRONG)),
             Ok(runner) => self.target_figure(target.figure, runner)?,
         };
         let cut = self.plan.source.config().num_hidden_layers < self.plan.layers_in_shape;

@@ -32,6 +32,16 @@ impl Surroundings {
         Self::read(&Files::system())
     }
 
+    /// Bytes of memory that this process can take: the least of what is `available` and of the limits.
+    pub fn obtainable(&self, available: Option<u64>) -> Option<u64> {
+        let address_space = match self.address_space {
+            Some(Limit::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        };
+        let all = [available, self.memory_limit, address_space];
+        all.into_iter().flatten().min()
+    }
+
     fn read(files: &Files) -> Self {
         Self {
             memory_limit: cgroup::memory_limit(files),

@@ -1,6 +1,7 @@
 //! A fingerprint of a case's results, by which two processes can tell that they did equal work.
 
 use std::fmt;
+use std::io::{self, Read};
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
@@ -18,6 +19,21 @@ impl Digest {
     /// Of bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         Self(xxh3_64(bytes))
+    }
+
+    /// Of what there is to read, which is not held in memory.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut hash = Xxh3Default::new();
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            match reader.read(&mut piece)? {
+                0 => return Ok(Self(hash.digest())),
+                n => hash.update(&piece[..n]),
+            }
+        }
     }
 
     /// Of the bits of real numbers, four bytes each: 0 and -0 differ, and so do two NaNs.

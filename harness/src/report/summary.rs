@@ -341,12 +341,15 @@ pub fn facts(run: &Run) -> Vec<(&'static str, String)> {
             "Model",
             or_why(&run.model, |m| {
                 format!(
-                    "{}, {} of {} layers, {} weights, {} read a token",
+                    "{}, {} of {} layers, {} weights{}",
                     m.name,
                     m.layers_run,
                     m.layers_in_shape,
                     count(m.weights),
-                    bytes(m.bytes_per_token)
+                    m.bytes_per_token.map_or(String::new(), |read| format!(
+                        ", {} read a token",
+                        bytes(read)
+                    ))
                 )
             }),
         ),

@@ -28,6 +28,15 @@ pub fn significant(x: f64, digits: usize) -> String {
     format!("{x:.decimals$}")
 }
 
+/// `x` with `decimals` digits after the point, where that says something: what has more than fifteen
+/// digits before it, as only a made-up figure has, in scientific form.
+pub fn fixed(x: f64, decimals: usize) -> String {
+    match x.abs() < 1e15 || !x.is_finite() {
+        true => format!("{x:.decimals$}"),
+        false => format!("{x:.decimals$e}"),
+    }
+}
+
 /// Three significant digits.
 pub fn number(x: f64) -> String {
     significant(x, 3)
@@ -193,6 +202,20 @@ mod tests {
             (f64::NAN, "not finite"),
         ] {
             assert_eq!(number(x), text);
+        }
+    }
+
+    #[test]
+    fn decimals_are_those_asked_for_and_never_hundreds_of_digits() {
+        for (x, text) in [
+            (0.99996, "1.0000"),
+            (-0.0, "-0.0000"),
+            (123_456_789.0, "123456789.0000"),
+            (1e-300, "0.0000"),
+            (-1e300, "-1.0000e300"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(fixed(x, 4), text);
         }
     }
 

@@ -87,7 +87,7 @@ impl RunError {
 fn reason(source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("{source}. Free some space and run the same command again: it resumes")
+            format!("{source}. Free some space and run the same command again; `run` resumes")
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             format!("{source}. Name a folder that can be written with --out DIR")

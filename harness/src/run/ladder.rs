@@ -24,6 +24,16 @@ pub struct Ladder {
     pub masking: Measured<Masking>,
 }
 
+impl Ladder {
+    /// Why `masking` is missing where it is measured next.
+    pub const MASKING_FOLLOWS: &str = "the run ended before it was measured";
+
+    /// Whether a run that goes on still has to measure `masking`.
+    pub fn lacks_masking(&self) -> bool {
+        self.masking.why() == Some(Self::MASKING_FOLLOWS)
+    }
+}
+
 /// What somebody said that a change gains.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claim {

@@ -133,8 +133,8 @@ pub struct ModelSummary {
     pub layers_in_shape: usize,
     /// Weights of the layers that were run, embeddings included.
     pub weights: u64,
-    /// Bytes that one decoded token reads.
-    pub bytes_per_token: u64,
+    /// Bytes that one decoded token reads; `None` where the last state of the ladder answers wrongly.
+    pub bytes_per_token: Option<u64>,
 }
 
 /// The machine's own limits, measured in this run.

@@ -35,7 +35,8 @@ pub struct Ended {
     pub took: Duration,
 }
 
-/// Runs `command` to its end. No command may ever panic or be killed, whatever it is given.
+/// Runs `command` to its end. No command may ever panic, overflow its stack or be killed, whatever it is
+/// given.
 pub fn end(command: &mut Command) -> Ended {
     let begin = Instant::now();
     let output = command.output().unwrap();
@@ -45,7 +46,9 @@ pub fn end(command: &mut Command) -> Ended {
         stderr: String::from_utf8(output.stderr).unwrap(),
         took: begin.elapsed(),
     };
-    assert!(!ended.stderr.contains("panicked at"), "{ended:?}");
+    for bug in ["panicked at", "fatal runtime error"] {
+        assert!(!ended.stderr.contains(bug), "{ended:?}");
+    }
     assert!(ended.status.is_some(), "killed: {ended:?}");
     ended
 }

@@ -657,7 +657,7 @@ pub fn full_run() -> Run {
         layers_run: 4,
         layers_in_shape: 30,
         weights: 606_000_000,
-        bytes_per_token: 555_000_000,
+        bytes_per_token: Some(555_000_000),
     });
     let yard = |isa: &str, threads, value| Yardstick {
         isa: isa.into(),

@@ -216,7 +216,7 @@ impl<'a> Metadata<'a> {
     fn show(&self, value: &Value) -> String {
         match value {
             Value::Whole(n) => n.to_string(),
-            Value::Real(x) => x.to_string(),
+            Value::Real(x) => format!("{x:?}"),
             Value::Flag(flag) => flag.to_string(),
             Value::Array(elements) => format!("an array of {elements}"),
             Value::Text(range) => {

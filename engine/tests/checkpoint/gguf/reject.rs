@@ -226,6 +226,67 @@ fn arrays_that_say_nothing_cost_little() {
     }
 }
 
+/// The longest and the most are taken, or refused for another reason; one more is not.
+#[test]
+fn names_texts_and_counts_end_at_their_limits() {
+    let key = |length: usize| {
+        let mut file = small();
+        file.set(&"k".repeat(length), 7, vec![1]);
+        file.bytes()
+    };
+    assert!(Stored::new(&key(65_535)).open().is_ok());
+    let (_, message) = refusal(&key(65_536));
+    assert!(message.contains("expected 1 to 65535 bytes"), "{message}");
+
+    let name = |length: usize| {
+        let mut file = small();
+        file.push(&"n".repeat(length), &[1], F32, floats(F32, &[1.0]));
+        match Stored::new(&file.bytes()).open() {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert!(!name(64).contains("bytes"), "{}", name(64));
+    assert!(name(65).contains("expected 1 to 64 bytes"), "{}", name(65));
+
+    let architecture = |length: usize| {
+        let mut file = small();
+        file.set("general.architecture", 8, text(&"a".repeat(length)));
+        refusal(&file.bytes()).1
+    };
+    let says = "text of at most 1000 bytes";
+    assert!(!architecture(1000).contains(says));
+    assert!(architecture(1001).contains(says));
+
+    for (place, what) in [(8, "tensors"), (16, "metadata entries")] {
+        let count = |n: u64| refusal(&patched(place, &n.to_le_bytes())).1;
+        let says = format!("the number of {what} is 65537; expected at most 65536");
+        assert!(count((1 << 16) + 1).contains(&says));
+        assert!(!count(1 << 16).contains("the number of"));
+    }
+}
+
+/// Each within the limit; it is for all of them together.
+#[test]
+fn elements_of_all_arrays_are_counted_together() {
+    let array = |count: u64| [8_u32.to_le_bytes().to_vec(), count.to_le_bytes().to_vec()].concat();
+    let mut file = small();
+    let half = 1 << 23;
+    file.set("first", 9, array(half));
+    file.set("second", 9, array(half + 1));
+    let bytes = file.bytes();
+    let (first, second) = (at(&bytes, "first") + 8 + 5 + 16, at(&bytes, "second"));
+    // No text at all: a length of zero each.
+    let stored = with_hole(&bytes, first, 8 * half);
+    let mut rest = OpenOptions::new().write(true).open(stored.path()).unwrap();
+    let after = (second + 8 + 6 + 16) as u64 + 8 * half;
+    rest.set_len(after + 8 * (half + 1)).unwrap();
+    rest.flush().unwrap();
+    let message = stored.open().err().unwrap().to_string();
+    let says = "second has 8388609 elements of no fixed size";
+    assert!(message.contains(says), "{message}");
+}
+
 #[test]
 fn two_of_a_name_are_refused() {
     let mut file = small();

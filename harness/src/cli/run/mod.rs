@@ -21,7 +21,7 @@ use super::output::Output;
 use super::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::ladder::definition::Definition;
-use crate::machine::Machine;
+use crate::machine::{Machine, Surroundings};
 use crate::measure::fresh_seed;
 use crate::model_source::ModelSource;
 use crate::run::{
@@ -232,7 +232,7 @@ pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failu
     let vocabulary = (config.vocab_size * config.hidden_size) as u64;
     let ternary = super::summaries::weights(config) - vocabulary;
     let needed = kernels * ternary / 4 + 5 * vocabulary;
-    match machine.memory.available {
+    match Surroundings::detect().obtainable(machine.memory.available) {
         Some(available) if available < needed => Err(Failure::could_not_run(format!(
             "the model needs about {:.1} GB of memory here and {:.1} GB are available; name a smaller one with --model (or give --quick, which needs less)",
             needed as f64 * 1e-9,

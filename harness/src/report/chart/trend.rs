@@ -92,7 +92,7 @@ fn row(p: &mut Picture, case: &CaseTrend, runs: usize, y: f64) {
     let changed = !case.changes.is_empty();
     let ink = if changed { Ink::Text } else { Ink::Muted };
     let figure = match &case.drift {
-        Measured::Is(drift) => format!("{:+.1} %", drift.percent),
+        Measured::Is(drift) => drift.short(),
         Measured::Unavailable(_) => "?".to_owned(),
     };
     let room = RIGHT - LEFT - text_width(&figure, Type::Small) * 1.12 - 10.0;
