@@ -341,7 +341,9 @@ mod tests {
             (520, 512, 700),
         ] {
             let trits: Vec<i8> = (0..rows * cols).map(|_| (next() % 3) as i8 - 1).collect();
-            for tokens in (1..=33).chain([127, 128, 129, 161]) {
+            // All up to a batch of prefill and beyond where there are few weights.
+            let most = if rows == 37 { 72 } else { 33 };
+            for tokens in (1..=most).chain([127, 128, 129, 161]) {
                 let q: Vec<i8> = (0..tokens * cols).map(|_| next() as i8).collect();
                 let factors: Vec<f32> = (0..2 * tokens)
                     .map(|_| (next() % 1000) as f32 / 777.0 - 0.5)

@@ -179,6 +179,9 @@ mod tests {
     fn top_k_keeps_the_k_likeliest() {
         assert_shares(Sampling { top_k: 2, ..warm() }, [0.375, 0.0, 0.625, 0.0]);
         assert_shares(Sampling { top_k: 1, ..warm() }, [0.0, 0.0, 1.0, 0.0]);
+        let three = [0.3, 0.0, 0.5, 0.15].map(|p: f64| p / 0.95);
+        assert_shares(Sampling { top_k: 3, ..warm() }, three);
+        assert_shares(Sampling { top_k: 4, ..warm() }, [0.3, 0.05, 0.5, 0.15]);
         assert_shares(
             Sampling {
                 top_k: 99,
@@ -195,6 +198,28 @@ mod tests {
         assert_shares(p(0.6), [0.375, 0.0, 0.625, 0.0]);
         let three = [0.3, 0.0, 0.5, 0.15].map(|p: f64| p / 0.95);
         assert_shares(p(0.9), three);
+    }
+
+    /// Of the two likeliest, one has 0.625 of what they have together.
+    #[test]
+    fn top_p_is_a_share_of_what_top_k_leaves() {
+        let both = |top_k, top_p| Sampling {
+            top_k,
+            top_p,
+            ..warm()
+        };
+        assert_shares(both(2, 0.6), [0.0, 0.0, 1.0, 0.0]);
+        assert_shares(both(2, 0.65), [0.375, 0.0, 0.625, 0.0]);
+    }
+
+    /// Sums of quarters are exact.
+    #[test]
+    fn candidates_that_just_reach_p_are_enough() {
+        for (top_p, most) in [(0.25, 0), (0.5, 1), (0.75, 2), (1.0, 3)] {
+            let mut sampler = Sampler::new(Sampling { top_p, ..warm() }).unwrap();
+            let draws = (0..200).map(|_| sampler.next(&[0.0; 4]).unwrap());
+            assert_eq!(draws.max(), Some(most), "{top_p}");
+        }
     }
 
     #[test]

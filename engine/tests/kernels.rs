@@ -159,9 +159,23 @@ fn batches_of_many_tokens_on_many_rows() {
     let mut random = Random(0x5eed_0f00_d5ee_d123);
     let w = trits(rows, cols, |_, _| random.trit());
     for kernel in kernels::available() {
-        for tokens in (1..=33).chain([51, 52, 57, 127, 128, 129]) {
+        for tokens in (1..=33).chain([48, 51, 52, 57, 63, 64, 65, 127, 128, 129]) {
             let q: Vec<i8> = (0..tokens * cols).map(|_| random.int8()).collect();
             check(kernel, &w, &q, "many tokens");
+        }
+    }
+}
+
+/// Numbers of tokens that nobody thought of, on few weights.
+#[test]
+fn every_batch_up_to_more_than_kernels_take_at_once() {
+    let (rows, cols) = (35, 37);
+    let mut random = Random(0xba7c_4e50_fa11_51fe);
+    let w = trits(rows, cols, |_, _| random.trit());
+    for kernel in kernels::available() {
+        for tokens in 1..=160 {
+            let q: Vec<i8> = (0..tokens * cols).map(|_| random.int8()).collect();
+            check(kernel, &w, &q, "any batch");
         }
     }
 }

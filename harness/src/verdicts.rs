@@ -204,6 +204,8 @@ mod tests {
             (&[Unchanged, Improved][..], &[][..], Exit::Held),
             (&[Unchanged, Unclear], &[], Exit::Unclear),
             (&[Unclear, Regressed], &[], Exit::Regressed),
+            (&[Improved, Regressed, Improved], &[], Exit::Regressed),
+            (&[Improved, Unclear], &[], Exit::Unclear),
             (&[Regressed], &[Exit::CouldNotRun], Exit::CouldNotRun),
             (
                 &[Regressed],

@@ -85,7 +85,23 @@ fn what_is_saved_is_shown_checked_and_held() {
     // The yardstick is the naive product of 16 x 2560 weights, and this one has 64 x 640.
     let ratio = case["ratio"]["median"].as_f64().unwrap();
     assert!((0.5..2.0).contains(&ratio), "{case}");
-    assert!(ended.stderr.contains(PRODUCT) && ended.stderr.contains("us"));
+    let line = ended
+        .stderr
+        .lines()
+        .find(|line| line.starts_with(PRODUCT))
+        .unwrap();
+    let mut words = line.split_whitespace().rev();
+    let (unit, number) = (words.next().unwrap(), words.next().unwrap());
+    let unit = match unit {
+        "us" => 1e3,
+        "ms" => 1e6,
+        unit => panic!("a product in {unit}: {line}"),
+    };
+    let ns = number.parse::<f64>().unwrap() * unit;
+    assert!(
+        (ns / case["ns"].as_f64().unwrap() - 1.0).abs() < 1e-3,
+        "{line}"
+    );
 
     // It is sound, and not the whole suite.
     let ended = end(bitgauge(["--json", "baseline", "check"]).arg(&saved));
@@ -101,7 +117,21 @@ fn what_is_saved_is_shown_checked_and_held() {
     let ended = gate(&saved, &[]);
     assert!(matches!(ended.status, Some(0 | 4)), "{ended:?}");
     let gated = document(&ended);
-    assert_eq!(gated["cases"].as_array().unwrap().len(), 2);
+    let mut ids: Vec<&Value> = gated["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| &c["case"])
+        .collect();
+    ids.sort_by_key(|id| id.as_str());
+    let mut all: Vec<&Value> = shown["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| &c["id"])
+        .collect();
+    all.sort_by_key(|id| id.as_str());
+    assert_eq!(ids, all);
     assert_eq!(gated["not_checked"], json!([]));
     assert_eq!(gated["margin"], 0.1);
     assert!(ended.stderr.contains("not in the baseline"), "{ended:?}");
@@ -124,6 +154,8 @@ fn a_case_that_was_three_times_faster_is_a_regression_by_name() {
     );
     let speedup = case["speedup"].as_f64().unwrap();
     assert!((speedup - 1.0 / 3.0).abs() < 0.1, "{case}");
+    let [low, high] = ["low", "high"].map(|end| case[end].as_f64().unwrap());
+    assert!(low <= speedup && speedup <= high && high < 1.0, "{case}");
     assert!(ended.stderr.contains(LOOP));
 }
 

@@ -254,6 +254,53 @@ fn generate_continues_the_golden_prompts() {
     assert!(compared > 50, "only {compared} tokens were compared");
 }
 
+/// What stands on the command line reaches sampler, cache and model.
+#[test]
+fn generate_does_what_it_is_asked_for() {
+    let model = copy_of(&fixtures().join("A"));
+    let said = |arguments: &[&str]| {
+        let mut command = bitgauge([
+            "generate",
+            "--json",
+            "--tokens",
+            "3,1,4",
+            "--max-tokens",
+            "20",
+        ]);
+        document(&end(command.arg(model.path()).args(arguments)))
+    };
+    let tokens = |arguments: &[&str]| said(arguments)["tokens"].clone();
+
+    let likeliest = tokens(&[]);
+    let hot = ["--temperature", "9"];
+    let with = |more: [&'static str; 2]| [hot, more].concat();
+    let drawn = tokens(&with(["--seed", "1"]));
+    assert_eq!(drawn, tokens(&with(["--seed", "1"])));
+    assert_ne!(drawn, tokens(&with(["--seed", "2"])));
+    assert_ne!(drawn, likeliest);
+    assert_eq!(tokens(&with(["--top-k", "1"])), likeliest);
+    assert_eq!(tokens(&with(["--top-p", "0.0001"])), likeliest);
+
+    // Two layers, keys and values, two heads of 16 numbers, and for int8 a scale each.
+    for (format, bytes) in [("f32", 512), ("bf16", 256), ("int8", 160)] {
+        let cache = said(&["--kv", format])["cache"].clone();
+        assert_eq!(
+            cache,
+            json!({"format": format, "bytes_per_position": bytes})
+        );
+    }
+
+    let known = likeliest.as_array().unwrap();
+    let first = known.iter().position(|token| *token == known[3]).unwrap();
+    let path = model.path().join("config.json");
+    let mut config = read_json(&path);
+    config["eos_token_id"] = known[3].clone();
+    fs::write(path, config.to_string()).unwrap();
+    let ended = said(&[]);
+    assert_eq!(ended["ended_by"], "end token");
+    assert_eq!(ended["tokens"], json!(known[..first]));
+}
+
 #[test]
 fn golden_answers_that_disagree_are_status_3() {
     let verify = |dir: &Path| {

@@ -58,6 +58,25 @@ fn everything_is_right() {
     ];
     assert_eq!(parts, BTreeSet::from(expected));
 
+    // What is asked of one kernel is asked of all, but for whole texts and refusals, for which one will do.
+    let asked = |kernel: &str| -> BTreeSet<&str> {
+        let of_kernel = verification.checks.iter();
+        of_kernel
+            .filter(|check| check.kernel.as_deref() == Some(kernel))
+            .map(|check| &check.id[..])
+            .filter(|id| {
+                !["cache/", "perplexity/", "reject/"]
+                    .iter()
+                    .any(|part| id.starts_with(part))
+            })
+            .collect()
+    };
+    assert!(asked("naive").iter().any(|id| id.starts_with("kernel/")));
+    for kernel in kernels::available() {
+        let name = kernel.spec().name();
+        assert_eq!(asked(name), asked("naive"), "{name}");
+    }
+
     for spec in TABLE {
         let of_kernel = |c: &&Check| c.kernel.as_deref() == Some(spec.name());
         let own: Vec<&Check> = verification.checks.iter().filter(of_kernel).collect();

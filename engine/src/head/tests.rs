@@ -237,6 +237,47 @@ fn long_sums_stay_within_the_rounding_that_is_allowed() {
     assert!((0.4..1.0).contains(&used), "{used}");
 }
 
+/// Each part of the bound at its full size, which no head that was met may need.
+#[test]
+fn the_bound_is_that_of_the_derivation() {
+    // One number is the largest integer, and all of the other is left.
+    let (large, left) = (f64::from((1 << 14) - 1), 0.375f32);
+    let mut input = Input::default();
+    input.set(&[large as f32, left]);
+    let (x, d) = (large.hypot(f64::from(left)), f64::from(left));
+    let rounding = 7.0 * 2f64.powi(-24);
+    for (norm, rest, least) in [
+        (0.0, 1.0, x + d),
+        (1.0, 0.0, d + rounding * x),
+        (2.0, 3.0, 3.0 * (x + d) + 2.0 * (d + rounding * x)),
+    ] {
+        let radius = input.radius(norm, rest);
+        assert!(radius >= least, "{norm} {rest}: {radius} < {least}");
+        assert!(radius < least * 1.1, "{norm} {rest}: {radius}");
+    }
+}
+
+/// Indices beyond 16 bits, for whoever keeps rows in fewer bits than they have.
+#[test]
+fn a_row_of_a_large_vocabulary_is_found() {
+    let (rows, cols) = (66_000, 4);
+    let mut random = Random(9);
+    let mut values = random.uniforms(rows * cols);
+    for likeliest in [65_535, 65_536, 65_999] {
+        let x = random.uniforms(cols);
+        for (v, x) in values[likeliest * cols..][..cols].iter_mut().zip(&x) {
+            *v = 3.0 * x.signum();
+        }
+        // Others nearly as likely, so that estimates alone can't tell.
+        for near in [5, 70, rows - 3] {
+            for (v, x) in values[near * cols..][..cols].iter_mut().zip(&x) {
+                *v = 2.999 * x.signum();
+            }
+        }
+        hold(&FloatMatrix::new(bf16(&values), cols), &[x]);
+    }
+}
+
 /// As for all logits: a NaN is refused, and infinities are compared.
 #[test]
 fn numbers_that_are_none() {

@@ -203,6 +203,23 @@ mod tests {
         }
     }
 
+    /// Units are then of several grains, so that a range's can be counted.
+    #[test]
+    fn more_items_than_a_range_counts_are_computed_once() {
+        let items = rounds(3 * MOST_UNITS + 1000);
+        for threads in [2, 3] {
+            let pool = Pool::with_min_piece(threads, 0).unwrap();
+            let mut out = vec![0.0; items];
+            pool.run(work(&mut out, 1, 1), &|range, out| {
+                for (i, out) in range.zip(out) {
+                    *out += (i % 1000) as f32 + 1.0;
+                }
+            });
+            let wrong = (0..items).find(|&i| out[i] != (i % 1000) as f32 + 1.0);
+            assert_eq!(wrong, None, "{threads} threads");
+        }
+    }
+
     /// The largest piece is of eight units, or of a 128th of the work where that is more.
     #[test]
     fn large_work_is_cut_into_larger_pieces() {

@@ -198,3 +198,25 @@ fn case_verdict(open: Open) -> CaseVerdict {
         judged: open.judged,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_share_the_alpha_of_a_comparison_and_nothing_else() {
+        let rules = Rules::new(0.03, 0.01, 0.9).unwrap();
+        for cases in [1, 2, 62] {
+            let single = single(&rules, cases);
+            assert!(
+                single.alpha() * cases as f64 <= rules.alpha() * (1.0 + 1e-12),
+                "{cases}"
+            );
+            assert_eq!(single.equivalence(), rules.equivalence());
+            assert_eq!(
+                [single.margin(), single.level()],
+                [rules.margin(), rules.level()]
+            );
+        }
+    }
+}

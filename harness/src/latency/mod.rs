@@ -161,6 +161,11 @@ mod tests {
             for choice in &found.choices {
                 let at = |percent| choice.percentile(percent).unwrap().value;
                 assert!(at(50) <= at(90) && at(90) <= at(99) && at(99) <= choice.max_ms);
+                // Milliseconds, each of a token.
+                for ms in [at(50), at(90), at(99), choice.max_ms] {
+                    let near = |&ns: &u64| (ns as f64 / (ms * 1e6) - 1.0).abs() < 1e-9;
+                    assert!(choice.ns.iter().any(near), "{ms}");
+                }
             }
             let (parts, whole): (f64, u64) = (
                 found.parts.iter().map(|p| p.mean_us).sum(),

@@ -84,6 +84,18 @@ mod tests {
         assert_eq!(Digest::of_f32(&values), Digest::of_bytes(&bytes));
     }
 
+    /// Wherever it stands in the logits of a large vocabulary.
+    #[test]
+    fn each_number_of_many_makes_a_difference() {
+        let mut values = vec![1.0; 130_001];
+        let whole = Digest::of_f32(&values);
+        for at in (0..values.len()).step_by(9973).chain([values.len() - 1]) {
+            values[at] = 2.0;
+            assert_ne!(Digest::of_f32(&values), whole, "number {at}");
+            values[at] = 1.0;
+        }
+    }
+
     #[test]
     fn a_sign_an_order_and_a_length_make_a_difference() {
         assert_ne!(Digest::of_f32(&[0.0]), Digest::of_f32(&[-0.0]));

@@ -376,5 +376,22 @@ mod tests {
         let stored = to_store(&curves, kernel, "tiny");
         let kept: Vec<_> = stored.points.iter().map(|p| p.threads).collect();
         assert_eq!(kept, [2, 4, 2, 4]);
+        let speedups = measured
+            .iter()
+            .filter(|p| p.threads > 1)
+            .map(|p| &p.speedup);
+        for (kept, speedup) in stored.points.iter().zip(speedups) {
+            let Scaled::Measured { speedup, .. } = speedup else {
+                panic!("{speedup:?}")
+            };
+            for (each, all) in [
+                (kept.efficiency, speedup.value),
+                (kept.low, speedup.low),
+                (kept.high, speedup.high),
+            ] {
+                let threads = kept.threads as f64;
+                assert!((each * threads - all).abs() <= 1e-12 * all, "{kept:?}");
+            }
+        }
     }
 }

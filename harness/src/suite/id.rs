@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// | `decode/SHAPE/KERNEL/Nt` | one product for one token, activations in, sums out |
 /// | `prefill/SHAPE/KERNEL/Nt` | the same for 32 tokens at once |
 /// | `prefill-T/SHAPE/KERNEL/Nt` | for T of them, 2 to 1024 |
-/// | `op/OPERATION/AxB/Nt` | an operation between the products, see [`Operation`] |
+/// | `op/OPERATION/AxB/Nt` | an operation beside the products, see [`Operation`] |
 /// | `token/MODEL/KERNEL/Nt` | decoding one token after two others |
 /// | `prompt/MODEL/KERNEL/Nt` | reading 32 tokens |
 /// | `loop/lcg/STEPS/1t` | so many dependent multiplications: what no change of the engine can alter |
@@ -184,7 +184,7 @@ impl KernelName {
     }
 }
 
-/// An operation between the products; `AxB` says on how much.
+/// An operation beside the products; `AxB` says on how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// `rms_norm`: A tokens of B values.
@@ -204,11 +204,15 @@ pub enum Operation {
     /// `attention`: the last A of B tokens, with the heads of 2b4t. `attention_bf16` and
     /// `attention_int8` read a cache of that format.
     Attention(CacheFormat),
+    /// `pack`: a matrix of A rows and B columns, for the fastest kernel of the machine.
+    Pack,
+    /// `sample`: A tokens of a vocabulary of B, by chance.
+    Sample,
 }
 
 impl Operation {
     /// All, by name.
-    pub const ALL: [(&str, Self); 10] = [
+    pub const ALL: [(&str, Self); 12] = [
         ("rms_norm", Self::RmsNorm),
         ("quantize", Self::Quantize),
         ("relu2", Self::Relu2),
@@ -219,6 +223,8 @@ impl Operation {
         ("attention", Self::Attention(CacheFormat::F32)),
         ("attention_bf16", Self::Attention(CacheFormat::Bf16)),
         ("attention_int8", Self::Attention(CacheFormat::Int8)),
+        ("pack", Self::Pack),
+        ("sample", Self::Sample),
     ];
 
     fn name(self) -> &'static str {
@@ -390,6 +396,7 @@ fn check_size(operation: Operation, [a, b]: [usize; 2]) -> Result<(), String> {
         Operation::Rotate if !b.is_multiple_of(2) => {
             Err(format!("a head of {b} values has no pairs; B must be even"))
         }
+        Operation::Pack if b > MAX_COLS => Err(format!("{b} columns; B can be up to {MAX_COLS}")),
         Operation::Attention(_) if a > b => Err(format!(
             "the last {a} of {b} tokens can't be had; A must not exceed B"
         )),
@@ -549,6 +556,9 @@ mod tests {
             "op/rms_norm/64x2560/1t",
             "op/head/1000x2560/2t",
             "op/attention/32x256/2t",
+            "op/attention_int8/1x640/2t",
+            "op/pack/128x2560/1t",
+            "op/sample/1x4096/1t",
             "token/tiny/best/1t",
             "prompt/2b4t-quarter/tmac-scalar/2t",
             "loop/lcg/20000/1t",
@@ -598,6 +608,8 @@ mod tests {
             ("op/softmax/4/1t", "`4` is no size"),
             ("op/softmax/4x4/2t", "`op/softmax` runs on one thread"),
             ("op/rotate/4x5/1t", "B must be even"),
+            ("op/pack/4x65537/1t", "B can be up to 65536"),
+            ("op/pack/4x4/2t", "`op/pack` runs on one thread"),
             ("op/attention/5x4/1t", "A must not exceed B"),
             ("op/attention/1x60000/1t", "B can be up to"),
             ("token/2b5t/best/1t", "known: 2b4t-quarter, tiny"),

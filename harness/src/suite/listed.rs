@@ -14,34 +14,42 @@ const SMALL: [[&str; 3]; 2] = [
     ["decode/1024x2560", "decode/384x6912", "prefill/512x640"],
 ];
 
-/// What the fastest kernel multiplies for 32 tokens: parts of the products of 2b4t, of which a whole
-/// one would take longer than a slice should.
-const PREFILL: [&str; 2] = ["512x2560", "192x6912"];
+/// What the fastest kernel multiplies for several tokens, as many as a batch of prefill has or half of
+/// them: parts of the products of 2b4t, of which a whole one would take longer than a slice should.
+const PREFILL: [&str; 2] = ["prefill/512x2560", "prefill-64/192x6912"];
 
-/// Operations on one thread, as one token needs them, or a part of it.
-const OPERATIONS: [&str; 6] = [
+/// A few tokens, too few for what kernels prepare for many.
+const FEW: &str = "prefill-7/512x2560";
+
+/// Operations on one thread, as one token needs them, or a part of it; and what loading and choosing
+/// by chance take.
+const OPERATIONS: [&str; 9] = [
     "rms_norm/1x2560",
     "quantize/1x2560",
     "quantize/1x6912",
     "relu2/1x1728",
     "softmax/20x256",
     "rotate/25x128",
+    "attention_int8/1x640",
+    "pack/128x2560",
+    "sample/1x4096",
 ];
 
-/// Operations on one thread and on all.
-const SPREAD: [&str; 4] = [
+/// Operations on one thread and on all; a context of 640 is three chunks of attention.
+const SPREAD: [&str; 5] = [
     "head/1000x2560",
     "greedy/4000x2560",
     "attention/1x64",
+    "attention/1x640",
     "attention/4x32",
 ];
 
-/// Whole tokens, on one thread and on all. A prompt takes as long as ten tokens, and so is read on
-/// one thread only.
+/// Whole tokens, on one thread and on all. A prompt takes as long as ten tokens, and so it is read of
+/// one model only.
 const TOKENS: [&str; 2] = ["tiny", CUT];
 
 /// The cases of a gate, on one thread and on `threads_available`: every kernel that can run here
-/// on two small products in both phases, the fastest on those of 2b4t, the operations between
+/// on two small products in both phases, the fastest on those of 2b4t, the operations beside
 /// them, and whole tokens and prompts. An iteration takes some 20 us to 5 ms, a whole model's more.
 pub fn default_suite(threads_available: usize) -> Vec<CaseId> {
     let best = Kernel::best();
@@ -52,15 +60,16 @@ pub fn default_suite(threads_available: usize) -> Vec<CaseId> {
         ids.extend(SMALL[usize::from(vectors)].map(|product| format!("{product}/{name}/1t")));
     }
     ids.extend(OPERATIONS.map(|operation| format!("op/{operation}/1t")));
-    ids.push(format!("prompt/{CUT}/best/1t"));
+    ids.push(format!("{FEW}/{}/1t", best.spec().name()));
     let mut counts = vec![1, threads_available.max(1)];
     counts.dedup();
     for threads in counts {
         let name = best.spec().name();
         ids.extend(SHAPES.map(|(shape, ..)| format!("decode/{shape}/{name}/{threads}t")));
-        ids.extend(PREFILL.map(|shape| format!("prefill/{shape}/{name}/{threads}t")));
+        ids.extend(PREFILL.map(|shape| format!("{shape}/{name}/{threads}t")));
         ids.extend(SPREAD.map(|operation| format!("op/{operation}/{threads}t")));
         ids.extend(TOKENS.map(|model| format!("token/{model}/best/{threads}t")));
+        ids.push(format!("prompt/{CUT}/best/{threads}t"));
     }
     // Every one of them parses: a test reads the whole list.
     let mut ids: Vec<CaseId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
@@ -77,12 +86,12 @@ mod tests {
 
     #[test]
     fn it_has_enough_cases_and_none_twice() {
-        for (threads, others) in [(1, 12), (2, 24), (8, 24)] {
+        for (threads, others) in [(1, 14), (2, 28), (8, 28)] {
             let suite = default_suite(threads);
             let kernels = available().count() - 1;
             assert_eq!(
                 suite.len(),
-                3 * kernels + 7 + others,
+                3 * kernels + 10 + others,
                 "on {threads} threads"
             );
             // An AVX2 machine runs three kernels besides its fastest.

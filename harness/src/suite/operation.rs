@@ -1,4 +1,4 @@
-//! The operations between the products.
+//! The operations beside the products.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use super::blueprint::{Extra, Plan};
 use super::greedy::GreedyPlan;
 use super::id::Operation;
 use super::operands::Operands;
+use super::packing::PackPlan;
 use super::placement::Placement;
+use super::sampling::SamplePlan;
 use super::{Body, Refusal, hold};
 use crate::measure::{Answer, Digest, Tolerance};
 use crate::oracle::ops as oracle;
@@ -45,6 +47,8 @@ pub(super) fn plan(operation: Operation, size: [usize; 2]) -> Result<Box<dyn Pla
         Operation::Rotate => Box::new(RowsPlan::new(Row::Rotate, size)),
         Operation::Head => Box::new(RowsPlan::new(Row::Head, size)),
         Operation::Greedy => Box::new(GreedyPlan::new(size)),
+        Operation::Pack => Box::new(PackPlan::new(size)?),
+        Operation::Sample => Box::new(SamplePlan::new(size)),
     })
 }
 

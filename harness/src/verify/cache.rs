@@ -5,7 +5,7 @@ use bitgauge_engine::Error;
 use bitgauge_engine::attention::{Attend, Batch, CHUNK, CacheFormat, Chunked, LayerCache, Scratch};
 use bitgauge_engine::kernels::Kernel;
 use bitgauge_engine::model::Model;
-use bitgauge_engine::session::Settings;
+use bitgauge_engine::session::{Session, Settings};
 use bitgauge_engine::threads::{Pool, Scheduler};
 
 use super::check::{Book, Check, Differences, guarded};
@@ -46,15 +46,17 @@ pub fn settings(format: CacheFormat) -> Settings<'static> {
 }
 
 /// Query heads, key/value heads, numbers a head, positions, and how many of them ask.
-const SHAPES: [[usize; 5]; 4] = [
+const SHAPES: [[usize; 5]; 6] = [
     [6, 2, 40, 2 * CHUNK + 37, 35],
     [7, 1, 8, CHUNK + 1, 2],
     [4, 4, 64, CHUNK, 3],
     [2, 1, 34, 5, 5],
+    [2, 1, 8, 6 * CHUNK + 9, 20],
+    [1, 1, 4, 65 * CHUNK + 3, 1],
 ];
 
-/// Judges attention over caches of random numbers: over one chunk and several, a whole group of
-/// heads and parts of one, and heads that fill no vector.
+/// Judges attention over caches of random numbers: over one chunk and several, more of them than are
+/// held at once, a whole group of heads and parts of one, and heads that fill no vector.
 pub fn judge(book: &mut Book<'_>) {
     for format in CacheFormat::ALL {
         let id = format!("cache/{format}/attention");
@@ -223,6 +225,15 @@ pub fn judge_models(
     let positions = model.config().max_position_embeddings;
     let tokens = &tokens[..tokens.len().min(TOKENS).min(positions)];
     let (_, one) = schedulers[0];
+    for format in CacheFormat::ALL {
+        let id = format!("cache/{format}/{name}/read-again");
+        let check = match guarded(|| read_again(model, one, format, tokens)) {
+            Ok(Ok(differences)) => differences.check(id),
+            Ok(Err(error)) => Check::broken(id, error),
+            Err(panic) => Check::broken(id, panic),
+        };
+        book.record(check.kernel(*fastest).threads(one.threads()));
+    }
     for format in [CacheFormat::Bf16, CacheFormat::Int8] {
         let id = |what: &str| format!("cache/{format}/{name}/{what}");
         let settings = settings(format);
@@ -261,6 +272,30 @@ pub fn judge_models(
             book.record(check.kernel(*kernel).threads(one.threads()));
         }
     }
+}
+
+/// What a session forgot must not show: the same tokens in a new session, in one that has read others
+/// and forgotten all of them, and after it has forgotten a part of what it read since.
+fn read_again(
+    model: &Model,
+    scheduler: &dyn Scheduler,
+    format: CacheFormat,
+    tokens: &[u32],
+) -> Result<Differences, Error> {
+    let tokens = &tokens[..tokens.len().min(EACH_KERNEL)];
+    let session = || Session::with_settings(model, scheduler, tokens.len(), settings(format));
+    let bits = |logits: &[f32]| -> Vec<u32> { logits.iter().map(|l| l.to_bits()).collect() };
+    let want = bits(session()?.prefill(tokens)?);
+    let mut differences = Differences::default();
+    let mut used = session()?;
+    let others: Vec<u32> = tokens.iter().rev().copied().collect();
+    used.prefill(&others)?;
+    for kept in [0, tokens.len() / 2, tokens.len() - 1] {
+        used.truncate(kept);
+        let got = bits(used.prefill(&tokens[kept..])?);
+        differences.add(&got, &want, |i| format!("bits of logit {i}, {kept} kept"));
+    }
+    Ok(differences)
 }
 
 /// Judges `model` on the cases of `golden` with each rounding format, within the tolerances that the

@@ -25,7 +25,10 @@ fn judge_angles() -> Check {
     for (head_dim, theta) in [(8, 10_000.0), (128, 500_000.0)] {
         let rope = ops::Rope::new(head_dim, theta as f32);
         let frequencies = oracle::inverse_frequencies(head_dim, theta);
-        for position in [0, 1, 31, 299, 2047, 4095] {
+        // Each that 2b4t takes, where there are few angles; and some beyond.
+        let each = if head_dim == 8 { 4096 } else { 0 };
+        let some = [0, 1, 31, 299, 1024, 2047, 4095, 4096, 65_537, 131_071];
+        for position in (0..each).chain(some) {
             let mut got = vec![(f32::NAN, f32::NAN); head_dim / 2];
             rope.angles(position, &mut got);
             // A unit vector along the first of each pair turns into (cos, sin).

@@ -2,7 +2,7 @@
 //!
 //! Golden files come from outside and hold what they hold; these fill the gaps: the dividing class,
 //! untied heads, online weights, half-precision norms, an epsilon that decides, scores too large
-//! for a softmax without its maximum, and sums beyond int16. A prompt is taken only when no
+//! for a softmax without its maximum, sums beyond int16, and ids beyond them. A prompt is taken only when no
 //! activation of its whole run lies near the boundary between two int8 values, so that a right
 //! decoder has no excuse to differ.
 
@@ -182,6 +182,22 @@ fn plans() -> Vec<Plan> {
             tokens: 40,
             steps: 5,
             gap: 4e-6,
+            ..BASE
+        },
+        // Ids that sixteen bits don't hold.
+        Plan {
+            id: "large-vocabulary",
+            shape: Shape {
+                vocabulary: 132_000,
+                layers: 1,
+                hidden: 16,
+                intermediate: 20,
+                heads: 2,
+                kv_heads: 2,
+                ..BASE.shape
+            },
+            tokens: 4,
+            steps: 2,
             ..BASE
         },
         Plan {
