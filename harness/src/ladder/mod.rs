@@ -246,7 +246,7 @@ pub fn run(
 }
 
 /// What a ladder names as hidden by its defects, at its bottom and its top; `None` where it names
-/// nothing. It takes minutes and needs nothing of [`run`], so that it is recorded by itself.
+/// nothing. It takes minutes and needs nothing of [`run()`], so that it is recorded by itself.
 ///
 /// # Errors
 /// When a model or a thread can't be had, or a case fails while it is timed.

@@ -5,8 +5,8 @@ use super::finding::{self, Finding, Mark};
 use super::latency;
 use super::wording::{NBSP, fraction, number, percent, plural, sureness, times};
 use crate::run::{
-    ClaimedEfficiency, Defect, Estimate, Figures, Knob, Ladder, Measured, Run, Scaled,
-    ScalingPoint, Verdict,
+    ClaimedEfficiency, Estimate, Figures, Knob, Ladder, Measured, Run, Scaled, ScalingPoint,
+    Verdict,
 };
 
 /// One number of the reports.

@@ -12,7 +12,7 @@ use crate::{ladder, yardsticks};
 /// Climbs the ladder, and records it before the masking matrix, which takes as long again.
 ///
 /// # Errors
-/// As [`ladder::takes`], [`ladder::run`] and [`ladder::masking`].
+/// As [`ladder::takes`], [`ladder::run()`] and [`ladder::masking`].
 pub fn measure(m: &mut Measuring<'_>) -> Result<(), Failure> {
     let climbed = |m: &Measuring<'_>| m.store.run().ladder.get().cloned();
     let lacks_masking = climbed(m).is_some_and(|ladder| ladder.lacks_masking());
