@@ -13,6 +13,7 @@ step cargo bench --workspace --no-run
 rm -rf target/ci-run # a run goes on with a folder that it finds, and this must be a new one
 step cargo run --release -- run --quick --out target/ci-run
 step cargo test --workspace
+step cargo test --package bitgauge-engine --features text --lib text::
 
 # Some kernels were wrong only in builds for the native CPU: judge one of those too.
 RUSTFLAGS="-C target-cpu=native" CARGO_TARGET_DIR=target/native \
