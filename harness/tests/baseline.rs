@@ -234,13 +234,19 @@ fn what_can_t_be_held_any_more_is_never_passed_over() {
     let unknown = &document(&check)["unknown"];
     assert_eq!(unknown, &json!(["decode/64x640/tmac-gone/1t"]));
 
-    let mut nothing = bitgauge(["gate", "--case", "no-such-case", "--baseline"]);
-    refused(nothing.arg(&saved), "no such case");
-    let mut nothing = bitgauge(["baseline", "save", "--case", "no-such-case", "--out"]);
-    refused(
-        nothing.arg(folder.path("none.json")),
-        "no case of the suite",
-    );
+    // Alone, or beside one that there is.
+    for beside in [&["--case", LOOP][..], &[]] {
+        let asked = |command: &[&str]| {
+            let mut command = bitgauge(command);
+            command.args(beside).args(["--case", "no-such-case"]);
+            command
+        };
+        let mut nothing = asked(&["gate"]);
+        refused(nothing.arg("--baseline").arg(&saved), "no such case");
+        let mut nothing = asked(&["baseline", "save", "--quick"]);
+        nothing.arg("--out").arg(folder.path("none.json"));
+        refused(&mut nothing, "no case of the suite");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use program::{Ended, bitgauge, end};
+use program::{Ended, bitgauge, end, refused};
 use serde_json::{Value, json};
 
 /// Serves cases of so many rounds an iteration. As a judge it refuses what is not right.
@@ -110,6 +110,13 @@ impl Repository {
     }
 
     fn gate(&self, more: &[&str]) -> (Ended, Value) {
+        let ended = end(&mut self.command(more));
+        let document = serde_json::from_str(&ended.stdout)
+            .unwrap_or_else(|e| panic!("stdout is no document ({e}): {ended:?}"));
+        (ended, document)
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
         let fixed = ["--json", "gate", "--against", "HEAD", "--link-orders", "0"];
         let rules = ["--margin", "60%", "--alpha", "10%", "--seed", "1"];
         let mut command = bitgauge(fixed.iter().chain(&rules).chain(more));
@@ -117,10 +124,7 @@ impl Repository {
             .current_dir(self.0.path())
             .env("CARGO", self.path("cargo"))
             .env_remove("CARGO_TARGET_DIR");
-        let ended = end(&mut command);
-        let document = serde_json::from_str(&ended.stdout)
-            .unwrap_or_else(|e| panic!("stdout is no document ({e}): {ended:?}"));
-        (ended, document)
+        command
     }
 }
 
@@ -207,6 +211,8 @@ fn cases_are_chosen_by_any_text_and_those_of_one_side_are_told() {
         ended.stderr.contains("case q/new is only in work tree"),
         "{ended:?}"
     );
+    let mut misspelt = repository.command(&["--case", "p/", "--case", "p/misspelt"]);
+    refused(&mut misspelt, "holds p/misspelt");
 }
 
 #[test]

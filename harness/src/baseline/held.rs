@@ -205,6 +205,7 @@ impl Gate<'_> {
             .filter(|case| chosen(&case.id, &self.filters))
             .collect();
         let points = self.points();
+        self.filters_hold()?;
         if asked.is_empty() && points.points.is_empty() {
             return Err(Failure::could_not_run(format!(
                 "--case {}: the baseline holds no such case",
@@ -270,6 +271,29 @@ impl Gate<'_> {
         Ok(gated)
     }
 
+    /// Refuses a filter that holds for nothing, here or in today's suite: it is misspelt, whatever the
+    /// others hold for.
+    fn filters_hold(&self) -> Result<(), Failure> {
+        let stored = self.baseline.cases.iter().map(|case| case.id.clone());
+        let scaling = self.baseline.scaling.iter().flat_map(|s| &s.points);
+        let names: Vec<String> = stored
+            .chain(scaling.map(|point| Efficiencies::name(&point.phase)))
+            .chain(self.today().map(|id| id.to_string()))
+            .collect();
+        let mut filters = self.filters.iter();
+        match filters.find(|filter| !names.iter().any(|name| name.contains(*filter))) {
+            None => Ok(()),
+            Some(idle) => Err(Failure::could_not_run(format!(
+                "--case {idle}: the baseline holds no such case, nor does the suite; `bitgauge baseline show` names those there are"
+            ))),
+        }
+    }
+
+    /// The cases of the suite as it is now.
+    fn today(&self) -> impl Iterator<Item = CaseId> {
+        crate::suite::default_suite(self.machine.usable.threads).into_iter()
+    }
+
     /// The efficiencies that are asked for.
     fn points(&self) -> crate::scaling::Stored {
         let mut stored = self.baseline.scaling.clone().unwrap_or_default();
@@ -280,9 +304,9 @@ impl Gate<'_> {
 
     /// Cases of today's suite that the baseline lacks.
     fn holes(&self) -> Vec<String> {
-        let lacking: Vec<String> = crate::suite::default_suite(self.machine.usable.threads)
-            .iter()
-            .map(CaseId::to_string)
+        let lacking: Vec<String> = self
+            .today()
+            .map(|id| id.to_string())
             .filter(|id| chosen(id, &self.filters))
             .filter(|id| self.baseline.cases.iter().all(|case| case.id != *id))
             .collect();

@@ -121,10 +121,15 @@ impl Save {
             1 => Vec::new(),
             _ => Efficiencies::phases(&self.case),
         };
-        if ids.is_empty() && phases.is_empty() {
+        let names: Vec<String> = ids
+            .iter()
+            .map(CaseId::to_string)
+            .chain(phases.iter().map(|p| Efficiencies::name(p.name())))
+            .collect();
+        let idle = |text: &&String| !names.iter().any(|name| name.contains(text.as_str()));
+        if let Some(text) = self.case.iter().find(idle) {
             return Err(Failure::could_not_run(format!(
-                "--case {}: no case of the suite has such an id",
-                self.case.join(" --case ")
+                "--case {text}: no case of the suite has such an id"
             )));
         }
         may_write(&path, &class)?;

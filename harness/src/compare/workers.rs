@@ -140,7 +140,17 @@ pub fn run(
     let filters = &pairing.filters;
     if !filters.is_empty() {
         let known = shortened(cases.iter().map(|(id, _)| id.as_str()));
-        let passes = |id: &str| filters.iter().any(|f| id.contains(f.as_str()));
+        // One that holds for nothing is misspelt, whatever the others hold for.
+        let one = |id: &str, filter: &String| id.contains(filter.as_str());
+        let idle = filters.iter().find(|filter| {
+            let common = cases.iter().any(|(id, _)| one(id, filter));
+            !common && !one_sided.iter().any(|(id, _)| one(id, filter))
+        });
+        if let Some(filter) = idle {
+            let filters = filter.clone();
+            return Err(PairingError::NothingLeft { filters, known });
+        }
+        let passes = |id: &str| filters.iter().any(|filter| one(id, filter));
         cases.retain(|(id, _)| passes(id));
         one_sided.retain(|(id, _)| passes(id));
         if cases.is_empty() {
