@@ -33,6 +33,15 @@ pub fn replace<T>(path: &Path, write: impl FnOnce(&mut File) -> io::Result<T>) -
     Ok(written)
 }
 
+/// Whether [`replace`] could begin, for what takes long before there is anything to write.
+///
+/// # Errors
+/// As [`replace`]'s own.
+pub fn may_write(path: &Path) -> io::Result<()> {
+    let target = followed(path)?;
+    tempfile::tempfile_in(folder_of(&target)).map(drop)
+}
+
 /// Where `path` leads; also where nothing is there yet.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     match fs::metadata(path) {
@@ -157,8 +166,12 @@ mod tests {
     #[test]
     fn what_is_no_file_is_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let error = write(dir.path(), "x").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        for error in [write(dir.path(), "x"), may_write(dir.path())] {
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+        may_write(&dir.path().join("file")).unwrap();
+        assert!(names(dir.path()).is_empty());
+        assert!(may_write(&dir.path().join("missing/file")).is_err());
     }
 
     #[test]

@@ -89,6 +89,25 @@ fn what_was_measured_is_said_although_files_can_t_be_written() {
     }
 }
 
+/// Minutes of measuring are not for a folder that can't be had.
+#[test]
+fn an_output_that_can_t_be_written_is_refused_before_anything_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for arguments in [
+        &["compare", "--command", "true", "true"][..],
+        &["compare", "naive", "naive@1", "--shape", "8x64"],
+        &["selftest", "--only", "gate"],
+        &["gate", "--against", "HEAD"],
+        &["scaling", "--quick"],
+    ] {
+        let ended = refused(bitgauge(arguments).arg("--out").arg(&file), "file: can't");
+        assert!(!ended.stderr.contains("building"), "{ended:?}");
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
 /// Both sides write as much as they want, which is compared without being held.
 #[cfg(target_os = "linux")]
 #[test]
@@ -137,6 +156,12 @@ fn a_ladder_of_more_tokens_than_the_models_take_is_refused_at_once() {
             .arg(folder.path().join("run"));
         let ended = refused(&mut command, to.lines().next().unwrap());
         assert!(!ended.stderr.contains("judging"), "{ended:?}");
+        // The folder is that run's, and does not go on with a ladder that was edited meanwhile.
+        let edited = text
+            .replacen(from, to, 1)
+            .replacen("\nid = \"", "\nid = \"not-", 1);
+        fs::write(&ladder, edited).unwrap();
+        refused(&mut command, "other settings (ladder: ");
         fs::remove_dir_all(folder.path().join("run")).unwrap();
     }
 }

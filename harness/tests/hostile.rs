@@ -354,18 +354,37 @@ fn sizes_that_are_only_claimed_cost_no_memory() {
 #[test]
 fn memory_that_is_missing_is_told() {
     let cache = tempfile::tempdir().unwrap();
-    let shape = |arguments: &[&str]| {
-        let mut call = within("400000", &bitgauge(arguments));
+    let shape_within = |kilobytes: &str, arguments: &[&str]| {
+        let mut call = within(kilobytes, &bitgauge(arguments));
         call.env("BITGAUGE_CACHE", cache.path());
         call
     };
-    let generate = ["generate", "2b4t", "--tokens", "1"];
-    let says = "the embedding: no memory for 656670720 bytes; expected";
-    refused_at_once(&mut shape(&generate), says);
+    let shape = |arguments: &[&str]| shape_within("400000", arguments);
+    let little = "and 0.4 GB are available; ";
+    for one in [
+        &["generate", "2b4t", "--tokens", "1"][..],
+        &["bench", "2b4t"],
+        &["scaling", "--model", "2b4t"],
+    ] {
+        refused_at_once(&mut shape(one), little);
+    }
     let out = cache.path().join("run");
-    let mut run = shape(&["run", "--suite", "ladder"]);
-    refused_at_once(run.arg("--out").arg(&out), "and 0.4 GB are available");
+    for (form, helps) in [(&[][..], "--quick, which"), (&["--quick"], "with --model")] {
+        let mut run = shape(&["run", "--suite", "ladder"]);
+        let run = run.args(form).arg("--out").arg(&out);
+        let told = refused_at_once(run, little);
+        assert!(
+            told.stderr.trim_end().ends_with(helps) || form.is_empty(),
+            "{told:?}"
+        );
+        assert!(told.stderr.contains(helps), "{told:?}");
+    }
+    let mut repack = shape(&["repack", "2b4t"]);
+    refused_at_once(repack.arg("--out").arg(&out), little);
     assert!(!out.exists());
+    // Room for the least form of it, and not for the head's quantised copy as well.
+    let generate = ["generate", "2b4t", "--tokens", "1"];
+    refused(&mut shape_within("1100000", &generate), "no memory for");
     // Operands have nobody to tell: the program ends all the same as one that could not run.
     let says = "memory allocation of 400000000 bytes failed";
     refused(&mut shape(&["tune", "20000x20000"]), says);

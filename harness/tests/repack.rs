@@ -120,6 +120,15 @@ fn a_disk_that_fills_midway_keeps_the_file_before() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// Packing takes seconds: what can't be written is told before.
+#[test]
+fn a_folder_that_is_not_there_is_told_before_anything_is_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("missing/a.packed");
+    let ended = refused(&mut repack(Path::new("2b4t"), &out), "missing/a.packed: ");
+    assert!(ended.took < std::time::Duration::from_secs(1), "{ended:?}");
+}
+
 /// Whether others may read it is what the umask says, as of any other file.
 #[cfg(unix)]
 #[test]

@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
 use crate::measure::stats::{MedianSequence, fixed_blocks_interval};
 use crate::measure::trial::{Block, ln_ns};
-use crate::run::{RunError, write_atomically};
+use crate::run::{ready_folder, write_atomically};
 use crate::scaling::{self, Stored};
 
 /// What the field `kind` says.
@@ -495,8 +495,5 @@ pub fn may_write(path: &Path, class: &str) -> Result<(), Failure> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(|e| RunError::io("create the folder", folder, e))?;
-    // A minute of measuring is too much for a folder that then refuses the file.
-    tempfile::tempfile_in(folder).map_err(|e| RunError::io("write", path, e))?;
-    Ok(())
+    Ok(ready_folder(folder)?)
 }

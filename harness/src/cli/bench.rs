@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args};
 use super::generate::Head;
 use super::output::Output;
 use super::progress::Progress;
-use super::{selection, summaries};
+use super::{room, selection, summaries};
 use crate::bench::{About, Format, Row, Test, Work};
 use crate::decoder::judge::{Judge, Reference};
 use crate::decoder::plan::kernels;
@@ -91,6 +91,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     let named = ModelSource::open(model_name)?;
     let source = named.source();
     refuse(&tests, source.config().max_position_embeddings)?;
+    room::for_one(source.config())?;
 
     let progress = Progress::new();
     progress.stage(&format!("bench: loading {model_name}"), 0);

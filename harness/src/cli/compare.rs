@@ -22,7 +22,7 @@ use crate::counters;
 use crate::exit::{Exit, Failure};
 use crate::export;
 use crate::machine::Machine;
-use crate::run::{Measured, rfc3339, write_atomically};
+use crate::run::{Measured, ready_folder, rfc3339, write_atomically};
 use crate::suite::{Blueprint, CUT, CaseId, PREFILL, SHAPES};
 use crate::verdicts::{CaseCounters, SCHEMA, Side, Times, Verdicts};
 use crate::worker::Launch;
@@ -156,6 +156,9 @@ pub fn run(arguments: &Arguments, threads: Option<usize>, output: Output) -> Res
     };
     let margin = arguments.judging.margin(route);
     let plan = arguments.judging.plan(&margin, ALPHA, MAX_TIME)?;
+    if let Some(folder) = &arguments.judging.out {
+        ready_folder(folder)?;
+    }
     let started = rfc3339(SystemTime::now());
     let found = if arguments.command {
         by_command(arguments, &plan)

@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::gate::{Gate, Tree, target_folder};
 use crate::machine::Machine;
 use crate::measure::Verdict;
-use crate::run::{Measured, rfc3339};
+use crate::run::{Measured, ready_folder, rfc3339};
 use crate::verdicts::Side;
 
 /// Arguments of `bitgauge gate`.
@@ -101,6 +101,9 @@ fn against(revision: &str, arguments: &Arguments, output: Output) -> Result<Exit
         allow_different_output: arguments.allow_different_output,
         filters: arguments.case.clone(),
     };
+    if let Some(folder) = &arguments.judging.out {
+        ready_folder(folder)?;
+    }
     let gated = watched("gate", plan.max_time, |watch| {
         gate.run(&|stage| tell(format!("{stage} ...")), watch)
     })?;
@@ -148,6 +151,8 @@ fn with_baseline(file: &str, arguments: &Arguments, output: Output) -> Result<Ex
         foreign: baseline.machine != class,
         filters: arguments.case.clone(),
     };
+    let folder = arguments.judging.out.as_deref();
+    folder.map_or(Ok(()), ready_folder)?;
     let progress = Progress::new();
     let gated = watched("gate", plan.max_time, |watch| {
         gate.run(
@@ -200,6 +205,5 @@ fn with_baseline(file: &str, arguments: &Arguments, output: Output) -> Result<Ex
         counters: None,
     };
     let (verdicts, samples) = document(found, &plan, &margin, started);
-    let folder = arguments.judging.out.as_deref();
     finish(&verdicts, &samples, folder, &notes, output)
 }

@@ -14,7 +14,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use serde::Serialize;
 
 use super::output::{Output, tell};
-use super::selection;
+use super::{room, selection};
 use crate::exit::{Exit, Failure};
 use crate::model_source::ModelSource;
 
@@ -206,6 +206,7 @@ impl Job<'_> {
             seed: arguments.seed,
         })?;
         let limit = source.source().config().max_position_embeddings;
+        room::for_one(source.source().config())?;
         let pool = Pool::new(threads)?;
         let greedy = arguments.temperature == 0.0;
         let quantized =

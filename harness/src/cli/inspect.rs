@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::output::Output;
-use super::selection;
+use super::{room, selection};
 use crate::exit::{Exit, Failure};
 use crate::loading::{self, Loading};
 use crate::model_source::ModelSource;
@@ -85,6 +85,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
     let mut document = describe(&model);
     if arguments.load {
         let chosen = selection::choose(None, false, threads)?;
+        room::for_one(model.source().config())?;
         document.loading = Some(loading::measure(&model, &chosen)?);
     }
     print(&document, output)?;

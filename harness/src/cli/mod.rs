@@ -18,6 +18,7 @@ mod output;
 mod progress;
 mod repack;
 mod report;
+mod room;
 mod run;
 mod scaling;
 pub mod selection;

@@ -12,7 +12,7 @@ use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use super::output::Output;
-use super::{selection, stop};
+use super::{room, selection, stop};
 use crate::exit::{Exit, Failure};
 use crate::model_source::ModelSource;
 use crate::report::wording::one_line;
@@ -63,11 +63,12 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         (None, None) => return Err(Failure::could_not_run("give --out FILE or --check FILE")),
     };
     let chosen = selection::choose(arguments.kernel.as_deref(), arguments.no_tune, threads)?;
+    whole_file::may_write(out).map_err(|e| refused(out, &e))?;
+    room::for_one(source.source().config())?;
     let origin = source.origin()?;
     let vocabulary = Vocabulary::load_quantized(source.source())?;
     let model = Model::with_vocabulary(source.source(), &chosen, Arc::new(vocabulary))?;
-    let bytes = write(&model, origin.clone(), out)
-        .map_err(|e| Failure::could_not_run(format!("{}: {e}", out.display())))?;
+    let bytes = write(&model, origin.clone(), out).map_err(|e| refused(out, &e))?;
     output.line(selection::told(&model, &chosen))?;
     output.line(format!(
         "{}: {:.3} GB, from {} with the digest {}",
@@ -85,6 +86,10 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         selection: selection::rows(&model, &|n, k| chosen.origin(n, k)),
     })?;
     Ok(Exit::Held)
+}
+
+fn refused(out: &Path, error: &io::Error) -> Failure {
+    Failure::could_not_run(format!("{}: {error}", out.display()))
 }
 
 /// Fails unless `file` was made from `source`.

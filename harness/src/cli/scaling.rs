@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::judging::{fraction, seconds};
 use super::output::Output;
 use super::progress::Progress;
+use super::room;
 use crate::decoder::judge::Judge;
 use crate::exit::{Exit, Failure};
 use crate::machine::{self, Machine, Usable};
@@ -168,7 +169,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         None => Kernel::best(),
     };
     if let Some(dir) = &arguments.out {
-        make(dir)?;
+        run::ready_folder(dir)?;
     }
     let started = run::rfc3339(SystemTime::now());
     let whole = ModelSource::open(arguments.model.as_deref().unwrap_or("2b4t"))?;
@@ -182,7 +183,7 @@ pub fn run(arguments: &Arguments, threads: usize, output: Output) -> Result<Exit
         Some(_) => format!("{}-tenth", whole.name()),
         None => whole.name(),
     };
-    super::run::fits(source.config(), &machine, true)?;
+    room::for_one(source.config())?;
 
     let progress = Progress::new();
     progress.stage(&format!("scaling: packing {model_name}"), 0);
@@ -448,10 +449,6 @@ fn show_baseline(baseline: &BaselineDocument, output: Output) -> Result<(), Fail
         output.line("Nothing was compared: the baseline and this run have no point in common.")?;
     }
     Ok(())
-}
-
-fn make(dir: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(dir).map_err(|e| run::RunError::io("create the folder", dir, e).into())
 }
 
 /// The document and the chart.

@@ -1,6 +1,5 @@
 //! `bitgauge selftest`: plants regressions and failures, and shows that each is noticed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -11,7 +10,7 @@ use super::progress::Progress;
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
-use crate::run::{rfc3339, write_atomically};
+use crate::run::{ready_folder, rfc3339, write_atomically};
 use crate::selftest::{self, Bench, Document, Item, SCHEMA, Standing};
 
 /// Arguments of `bitgauge selftest`.
@@ -37,6 +36,9 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     let program = std::env::current_exe()
         .map_err(|e| Failure::could_not_run(format!("this program can't be found: {e}")))?;
     let bench = Bench::new(program, arguments.seed.unwrap_or_else(fresh_seed));
+    if let Some(folder) = &arguments.out {
+        ready_folder(folder)?;
+    }
     let started = rfc3339(SystemTime::now());
     let begin = Instant::now();
     let progress = Progress::new();
@@ -62,12 +64,13 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
     };
     let exit = document.exit();
     document.exit = exit as u8;
-    if let Some(folder) = &arguments.out {
-        store(&document, folder)?;
-    }
+    let stored = match &arguments.out {
+        Some(folder) => store(&document, folder),
+        None => Ok(()),
+    };
     output.text(&selftest::text(&document))?;
     output.document(&document)?;
-    Ok(exit)
+    stored.map(|()| exit)
 }
 
 fn selected(items: Vec<Item>, only: &[String]) -> Result<Vec<Item>, Failure> {
@@ -87,8 +90,6 @@ fn selected(items: Vec<Item>, only: &[String]) -> Result<Vec<Item>, Failure> {
 }
 
 fn store(document: &Document, folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder)
-        .map_err(|e| Failure::could_not_run(format!("{}: {e}", folder.display())))?;
     let json = serde_json::to_string_pretty(document)?;
     let page = selftest::markdown(document);
     write_atomically(

@@ -90,18 +90,21 @@ pub fn documents(v: &Verdicts) -> Result<Vec<Document>, ExportError> {
     };
     let text = json(v)?;
     // JSON has no NaN: serde_json writes `null`, which reads back as something else.
-    if serde_json::from_slice::<Verdicts>(&text).ok().as_ref() != Some(v) {
+    if serde_json::from_str::<Verdicts>(&text).ok().as_ref() != Some(v) {
         return Err(ExportError::NotFinite);
     }
-    add(VERDICTS_FILE, text);
+    add(VERDICTS_FILE, text.into_bytes());
     add("report.md", markdown(v).into_bytes());
     add("index.html", html(v, chart.as_ref())?.into_bytes());
     add("junit.xml", junit::document(v).into_bytes());
-    add("bmf.json", json(&bmf::document(v))?);
+    add("bmf.json", json(&bmf::document(v))?.into_bytes());
     let times = action_benchmark::smaller_is_better(v);
-    add("github-action-benchmark.json", json(&times)?);
+    add("github-action-benchmark.json", json(&times)?.into_bytes());
     let speedups = action_benchmark::bigger_is_better(v);
-    add("github-action-benchmark-speedup.json", json(&speedups)?);
+    add(
+        "github-action-benchmark-speedup.json",
+        json(&speedups)?.into_bytes(),
+    );
     add("verdicts.csv", csv(v));
     if let Some(chart) = &chart {
         add("charts/verdicts.svg", chart.svg()?.into_bytes());
@@ -110,9 +113,9 @@ pub fn documents(v: &Verdicts) -> Result<Vec<Document>, ExportError> {
     Ok(out)
 }
 
-fn json(document: &impl Serialize) -> Result<Vec<u8>, ExportError> {
-    let mut text = serde_json::to_vec_pretty(document).map_err(|_| ExportError::NotFinite)?;
-    text.push(b'\n');
+fn json(document: &impl Serialize) -> Result<String, ExportError> {
+    let mut text = serde_json::to_string_pretty(document).map_err(|_| ExportError::NotFinite)?;
+    text.push('\n');
     Ok(text)
 }
 

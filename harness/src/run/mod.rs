@@ -42,7 +42,7 @@ pub use profile::{
     ClaimedEfficiency, Part, Product, Profile, PromptProduct, Scaled, ScalingPoint, Skipped,
     Totals, WholeToken,
 };
-pub use store::{RUN_FILE, Section, SectionName, Store, read, write_atomically};
+pub use store::{RUN_FILE, Section, SectionName, Store, read, ready_folder, write_atomically};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -235,12 +235,10 @@ fn to_json(run: &Run) -> Result<String, String> {
 /// No such file; not JSON or not a run, with line and column; another schema; unreadable.
 pub fn read(dir: &Path) -> Result<Run, RunError> {
     let path = dir.join(RUN_FILE);
-    let bytes = crate::text_file::read(&path)
-        .map(String::into_bytes)
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => RunError::Missing { path: path.clone() },
-            _ => RunError::io("read", &path, e),
-        })?;
+    let text = crate::text_file::read(&path).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => RunError::Missing { path: path.clone() },
+        _ => RunError::io("read", &path, e),
+    })?;
     let corrupt = |e: &serde_json::Error| RunError::Corrupt {
         path: path.clone(),
         line: e.line(),
@@ -248,7 +246,7 @@ pub fn read(dir: &Path) -> Result<Run, RunError> {
         what: without_position(&e.to_string()),
     };
     // The version comes first: a file of another version need not look like a run at all.
-    let header: Header = serde_json::from_slice(&bytes).map_err(|e| corrupt(&e))?;
+    let header: Header = serde_json::from_str(&text).map_err(|e| corrupt(&e))?;
     if header.schema != Some(SCHEMA) {
         return Err(RunError::Schema {
             path,
@@ -259,7 +257,7 @@ pub fn read(dir: &Path) -> Result<Run, RunError> {
                 .unwrap_or_else(|| "(version not stated)".into()),
         });
     }
-    serde_json::from_slice(&bytes).map_err(|e| corrupt(&e))
+    serde_json::from_str(&text).map_err(|e| corrupt(&e))
 }
 
 /// The little that every version must have.
@@ -320,6 +318,17 @@ fn differences(found: &Run, asked: &Run) -> Vec<String> {
         differ(key, value(a), value(b));
     }
     out
+}
+
+/// Makes `folder` where it is missing, and sees that it takes files: minutes of measuring are too much
+/// for one that then refuses them.
+///
+/// # Errors
+/// The system's, with the path and what would help.
+pub fn ready_folder(folder: &Path) -> Result<(), RunError> {
+    fs::create_dir_all(folder).map_err(|e| RunError::io("create the folder", folder, e))?;
+    tempfile::tempfile_in(folder).map_err(|e| RunError::io("write into", folder, e))?;
+    Ok(())
 }
 
 /// Makes `bytes` the content of the file at `path`, as [`whole_file::replace`] does.

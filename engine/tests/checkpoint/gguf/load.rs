@@ -157,6 +157,45 @@ fn rows_of_zeros_have_no_scale() {
     }
 }
 
+/// As wide as the products of 2b4t: what is true of a few blocks of a row must be true of all of them.
+#[test]
+fn long_rows_are_read_to_their_end() {
+    const WIDE: usize = 6912;
+    let trits: Vec<i8> = (0..256 * WIDE)
+        .map(|i| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % 3)
+        .map(|code| code as i8 - 1)
+        .collect();
+    for kind in [I2_S, TQ1_0, TQ2_0, IQ1_BN, IQ2_BN, IQ2_BN_R4] {
+        let mut file = small();
+        let name = "bitnet-b1.58.feed_forward_length";
+        file.set(name, 4, (WIDE as u32).to_le_bytes().to_vec());
+        for (name, dimensions) in [
+            ("ffn_gate.weight", [256, WIDE]),
+            ("ffn_up.weight", [256, WIDE]),
+            ("ffn_down.weight", [WIDE, 256]),
+        ] {
+            let tensor = file.tensor(&format!("blk.0.{name}"));
+            tensor.dimensions = dimensions.map(|d| d as u64).to_vec();
+            (tensor.kind, tensor.data) = (kind, ternary(kind, &trits, dimensions[0], 0.5));
+        }
+        let norm = file.tensor("blk.0.ffn_sub_norm.weight");
+        norm.dimensions = vec![WIDE as u64];
+        norm.data = super::file::floats(F32, &[1.0; WIDE]);
+        norm.kind = F32;
+        let stored = Stored::new(&file.bytes());
+        let gguf = stored.open().unwrap();
+        for linear in [Linear::Gate, Linear::Up, Linear::Down] {
+            let (found, _) = gguf.linear(0, linear).unwrap();
+            let wrong = found.iter().zip(&trits).position(|(f, t)| f != t);
+            assert_eq!(
+                (found.len(), wrong),
+                (trits.len(), None),
+                "{kind} {linear:?}"
+            );
+        }
+    }
+}
+
 /// The loader decodes so many values at a time.
 const PIECE: usize = 4 << 20;
 

@@ -13,15 +13,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use bitgauge_engine::checkpoint::Config;
 use bitgauge_engine::kernels::{Kernel, TABLE};
 use clap::{Args, ValueEnum};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::output::Output;
 use super::progress::Progress;
+use super::room;
 use crate::exit::{Exit, Failure};
 use crate::ladder::definition::Definition;
-use crate::machine::{Machine, Surroundings};
+use crate::machine::Machine;
 use crate::measure::fresh_seed;
 use crate::model_source::ModelSource;
 use crate::run::{
@@ -146,7 +147,7 @@ pub fn measure(
     };
     let source = ModelSource::open(&common.model)?;
     let machine = Machine::detect();
-    fits(source.source().config(), &machine, common.quick)?;
+    room::for_run(source.source().config(), &machine, common.quick)?;
     let started = run::rfc3339(SystemTime::now());
     let dir = common.out.clone().unwrap_or_else(|| {
         Path::new("runs").join(
@@ -158,7 +159,7 @@ pub fn measure(
     });
     let mut options = BTreeMap::new();
     if let Some(path) = ladder_file {
-        options.insert("ladder".to_owned(), path.display().to_string());
+        options.insert("ladder".to_owned(), told_apart(path, &definition));
     }
     if no_tune {
         options.insert("no-tune".to_owned(), "true".to_owned());
@@ -222,24 +223,11 @@ pub fn measure(
     })
 }
 
-/// Refuses a model that this machine has no memory for, before an hour is spent on finding out.
-///
-/// The three fixes hold the model packed for up to three kernels, the short form for one; embedding
-/// and head take two bytes a weight each, and a quantised head one more. A ladder of other setups
-/// looks once more when it knows them.
-pub fn fits(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
-    let kernels = if quick { 1 } else { 3 };
-    let vocabulary = (config.vocab_size * config.hidden_size) as u64;
-    let ternary = super::summaries::weights(config) - vocabulary;
-    let needed = kernels * ternary / 4 + 5 * vocabulary;
-    match Surroundings::detect().obtainable(machine.memory.available) {
-        Some(available) if available < needed => Err(Failure::could_not_run(format!(
-            "the model needs about {:.1} GB of memory here and {:.1} GB are available; name a smaller one with --model (or give --quick, which needs less)",
-            needed as f64 * 1e-9,
-            available as f64 * 1e-9
-        ))),
-        _ => Ok(()),
-    }
+/// A ladder as the settings name it: by its file, and by what that says, comments apart. A run does not
+/// go on with a ladder that was edited.
+fn told_apart(file: &Path, definition: &Definition) -> String {
+    let digest = xxh3_64(format!("{definition:?}").as_bytes());
+    format!("{} ({digest:016x})", file.display())
 }
 
 /// The run folder, new or to be gone on with.
@@ -291,4 +279,25 @@ fn kernels() -> Vec<KernelRow> {
         },
     };
     TABLE.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ladder_that_was_edited_is_another_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let told = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            told_apart(file.path(), &Definition::read(file.path()).unwrap())
+        };
+        let text = include_str!("../../../ladders/tables-or-dots.toml");
+        let first = told(text);
+        assert!(first.starts_with(&file.path().display().to_string()));
+        assert_eq!(told(&format!("# a comment\n{text}")), first);
+        let edited = text.replacen("\"direct\"", "\"naive\"", 1);
+        assert_ne!(edited, text);
+        assert_ne!(told(&edited), first);
+    }
 }
