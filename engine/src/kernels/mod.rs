@@ -88,6 +88,16 @@ pub type Prepare = fn(&Quantized, &mut Aligned);
 /// Computes `out[(n - range.start) * tokens + t] = sum over k of w[n][k] * q[t][k]`.
 pub type Rows = fn(&Operands<'_>, Range<usize>, &mut [i32]);
 
+/// The least that a kernel issues for the product with one token: what is done once a row or a run of
+/// columns is left out, and so are loads, which other ports take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mix {
+    /// Bytes of a vector.
+    pub vector: usize,
+    /// Vector instructions for each vector of packed weights.
+    pub instructions: usize,
+}
+
 /// A row of the table: one way to multiply.
 ///
 /// Specs outside of this crate are made with [`Spec::portable`] from safe functions; what needs
@@ -102,6 +112,8 @@ pub struct Spec {
     /// Whether `rows` scales the sums of several tokens by the factors of its operands, where there
     /// are any: to the bits of floats, in the order of [`crate::tiled`].
     scales: bool,
+    /// What it issues for one token; `None` where it has no vectors.
+    mix: Option<Mix>,
     pack: Pack,
     prepare: Preparation,
     /// Preconditions: the machine has the instructions of `isa`, and the weights begin on a cache line.
@@ -132,6 +144,7 @@ impl Spec {
             tile,
             rows_of_a_call: |_| 0,
             scales: false,
+            mix: None,
             pack,
             prepare: Preparation::Whole(prepare),
             rows,
@@ -168,6 +181,11 @@ impl Spec {
     /// Bits that one weight takes in memory, padding aside.
     pub fn bits_per_weight(&self) -> f64 {
         self.bits_per_weight
+    }
+
+    /// What it issues for one token; `None` where it has no vectors.
+    pub fn mix(&self) -> Option<Mix> {
+        self.mix
     }
 
     /// Ranges of rows begin at multiples of this.

@@ -3,7 +3,7 @@
 
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
-use super::vbmi_avx512::{FIELDS, LAYOUT, bytes};
+use super::vbmi_avx512::{FIELDS, LAYOUT, MIX, bytes};
 use crate::isa::Isa;
 
 pub(super) const SPEC: Spec = Spec {
@@ -14,6 +14,7 @@ pub(super) const SPEC: Spec = Spec {
     tile: ROWS,
     rows_of_a_call,
     scales: true,
+    mix: Some(MIX),
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::preparation::<FIELDS>(),
     rows,

@@ -17,7 +17,7 @@ use std::ops::Range;
 use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
 use super::prepare::Preparation;
-use super::vbmi_avx512::{FIELDS, LAYOUT, bytes};
+use super::vbmi_avx512::{FIELDS, LAYOUT, MIX, bytes};
 use crate::input::Quantized;
 use crate::isa::Isa;
 
@@ -29,6 +29,7 @@ pub(super) const SPEC: Spec = Spec {
     tile: ROWS,
     rows_of_a_call: |_| 0,
     scales: true,
+    mix: Some(MIX),
     pack: |trits| lanes::pack(trits, bytes),
     prepare: Preparation::Shares {
         grain: TOKENS,

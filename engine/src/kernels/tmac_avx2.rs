@@ -3,13 +3,16 @@
 //! The nine sums of two activations reach 256, so a table has two halves of 16 bytes: a sum is
 //! `32 * high + low`. Both parts are small enough for several to be summed in bytes, where a
 //! lookup costs one shuffle and one addition for 32 rows, before anything is widened.
+//!
+//! Per 32 packed bytes, 128 weights: 1 shift, 2 `and`, 4 `vpshufb`, 4 `vpaddb`, and for each four of
+//! them 4 `vpmaddubsw` and 4 `vpaddw`.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::layout::{self, Layout};
 use super::prepare::Preparation;
-use super::{Operands, Spec};
+use super::{Mix, Operands, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::isa::Isa;
@@ -24,6 +27,10 @@ pub(super) const SPEC: Spec = Spec {
     tile: TILE,
     rows_of_a_call: |_| 0,
     scales: false,
+    mix: Some(Mix {
+        vector: 32,
+        instructions: 13,
+    }),
     pack,
     prepare: Preparation::Shares {
         grain: 1,

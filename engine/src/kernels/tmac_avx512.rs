@@ -9,9 +9,9 @@
 //! of which `vpermw` wants one and the shifts the other: 4 cycles. The tables take 64 bytes for
 //! three columns, more than the first-level cache holds, so two lines of rows share each load.
 
-use super::Spec;
 use super::layout::{self, Layout};
 use super::prepare::Preparation;
+use super::{Mix, Spec};
 use crate::aligned::Aligned;
 use crate::isa::Isa;
 use crate::trits::Trits;
@@ -45,6 +45,10 @@ pub(super) const SPEC: Spec = Spec {
     tile: ROWS,
     rows_of_a_call: |_| 0,
     scales: false,
+    mix: Some(Mix {
+        vector: 64,
+        instructions: 8,
+    }),
     pack,
     prepare: Preparation::Shares {
         grain: 1,

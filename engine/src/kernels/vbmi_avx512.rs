@@ -10,13 +10,19 @@
 //! For several tokens codes must stand alone: tables of one code each spare shifts and masks, 8
 //! operations for all tokens together.
 
-use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
 use super::layout::{self, Layout};
+use super::{Mix, Spec};
 use crate::isa::Isa;
 
 /// Columns in a byte.
 pub(super) const FIELDS: usize = 5;
+
+/// As counted above; for one token also that of kernels that serve many with the same bytes.
+pub(super) const MIX: Mix = Mix {
+    vector: 64,
+    instructions: 14,
+};
 
 pub(super) const SPEC: Spec = Spec {
     name: "vbmi-avx512",
@@ -26,6 +32,7 @@ pub(super) const SPEC: Spec = Spec {
     tile: ROWS,
     rows_of_a_call: |_| 0,
     scales: true,
+    mix: Some(MIX),
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::preparation::<FIELDS>(),
     rows,

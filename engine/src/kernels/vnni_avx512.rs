@@ -2,9 +2,9 @@
 //!
 //! Per 64 packed bytes, 256 weights: 4 `and`, 4 `vpdpbusd`, on two ports 4 cycles.
 
-use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
 use super::layout::{self, Layout};
+use super::{Mix, Spec};
 use crate::isa::Isa;
 
 /// Columns in a byte.
@@ -18,6 +18,10 @@ pub(super) const SPEC: Spec = Spec {
     tile: ROWS,
     rows_of_a_call: |_| 0,
     scales: true,
+    mix: Some(Mix {
+        vector: 64,
+        instructions: 8,
+    }),
     pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::preparation::<FIELDS>(),
     rows,

@@ -1,7 +1,7 @@
 //! Each product of a decoded token against the read bandwidth of the same run.
 
 use bitgauge_engine::input::Input;
-use bitgauge_engine::kernels::Kernel;
+use bitgauge_engine::kernels::{Kernel, Mix};
 use bitgauge_engine::matrix::Matrix;
 use bitgauge_engine::model::Group;
 use bitgauge_engine::session::Part;
@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::ladder::race::estimate;
 use crate::measure::{Answer, Timed, Tolerance, Verified};
 use crate::oracle;
-use crate::run::{Estimate, Measured, Origin, Product, Yardsticks};
+use crate::run::{Measured, Origin, Product, Yardsticks};
 use crate::scaling::Team;
 use crate::verify::random::Random;
 
@@ -31,7 +31,6 @@ pub fn table(
         .filter(|(_, t)| t.scheduler.name() == "pool")
     {
         let threads = team.scheduler.threads();
-        let bandwidth = yardsticks.bandwidth(threads);
         let layers = plan.model.layers();
         for group in Group::ALL {
             let matrix = layers[0].projection(group).matrix();
@@ -43,12 +42,13 @@ pub fn table(
                     n: matrix.rows(),
                     k: matrix.cols(),
                     kernel: matrix.kernel().spec().name(),
+                    mix: matrix.kernel().spec().mix(),
                     origin: Some(plan.chosen.origin(matrix.rows(), matrix.cols())),
                     bytes: matrix.bytes(),
                 },
                 &each,
                 threads,
-                bandwidth,
+                yardsticks,
             ));
         }
         let (n, k) = (
@@ -61,6 +61,7 @@ pub fn table(
             n,
             k,
             kernel: "float",
+            mix: None,
             origin: None,
             bytes,
         };
@@ -68,7 +69,7 @@ pub fn table(
             head,
             case.case().0.seconds(Part::Head),
             threads,
-            bandwidth,
+            yardsticks,
         ));
     }
     table
@@ -79,11 +80,13 @@ struct Weights {
     n: usize,
     k: usize,
     kernel: &'static str,
+    mix: Option<Mix>,
     origin: Option<Origin>,
     bytes: usize,
 }
 
-fn row(w: Weights, seconds: &[f64], threads: usize, bandwidth: Option<&Estimate>) -> Product {
+fn row(w: Weights, seconds: &[f64], threads: usize, yardsticks: &Yardsticks) -> Product {
+    let bandwidth = yardsticks.bandwidth(threads);
     let time = estimate(seconds);
     let none = "no token was watched";
     let rate = |work: f64| match &time {
@@ -112,6 +115,12 @@ fn row(w: Weights, seconds: &[f64], threads: usize, bandwidth: Option<&Estimate>
         bits_per_weight: 8.0 * w.bytes as f64 / weights,
         gb_s,
         percent_of_bandwidth,
+        issue_gb_s: match w.mix {
+            Some(mix) => yardsticks
+                .issue(mix.vector, threads)
+                .map(|issued| issued.scaled(mix.vector as f64 / mix.instructions as f64)),
+            None => Measured::unavailable("its instructions were not counted"),
+        },
     }
 }
 
@@ -168,4 +177,67 @@ pub fn small(plan: &Plan<'_>, name: &str) -> Result<Verified<SmallProduct>, Fail
     let got = Answer::Integers(case.sums.clone());
     Verified::check(case, &got, &Answer::Integers(want), Tolerance::Exact)
         .map_err(|wrong| wrong_answers(&format!("kernel {name}"), &wrong.reason().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use bitgauge_engine::kernels;
+
+    use super::*;
+    use crate::measure::{Entrant, Progress, Schedule, round_robin};
+    use crate::yardsticks::issue_rate;
+
+    /// Counts that are too high would make a slow kernel look as if it were at its limit. Both are
+    /// timed in turns, and the best of each is compared: what is held up counts for neither.
+    #[test]
+    fn no_kernel_is_faster_than_its_instructions_allow() {
+        let (rows, cols) = (ROWS, 2560);
+        let mut random = Random::new(1);
+        let (weights, activations) = (random.trits(rows * cols), random.int8s(cols));
+        let trits = Trits::new(rows, cols, weights).unwrap();
+        for kernel in kernels::available() {
+            let Some(mix) = kernel.spec().mix() else {
+                assert_eq!(kernel.spec().isa(), bitgauge_engine::isa::Isa::Portable);
+                continue;
+            };
+            let mut input = Input::default();
+            input.set(&activations, cols);
+            input.prepare(kernel);
+            let matrix = Matrix::pack(kernel, &trits);
+            let bytes = matrix.bytes() as f64;
+            let mut case = Verified::without_answer(SmallProduct {
+                matrix,
+                input,
+                sums: vec![0; rows],
+            });
+            let mut issue = issue_rate(mix.vector, 1).unwrap();
+            let issued = issue.case().giga_work_per_iteration();
+            let mut both = [
+                Entrant::new("product", &mut case),
+                Entrant::new("issue", &mut issue),
+            ];
+            let schedule = Schedule {
+                max_rounds: 20,
+                ..Schedule::default()
+            };
+            let go_on = &mut |_: &Progress| ControlFlow::Continue(());
+            let run = round_robin::run(&mut both, &schedule, go_on);
+            let best = |case, work| {
+                run.samples
+                    .rates(case, work)
+                    .into_iter()
+                    .fold(0.0, f64::max)
+            };
+            let (traffic, rate) = (best(0, bytes * 1e-9), best(1, issued));
+            let allowed = rate * mix.vector as f64 / mix.instructions as f64;
+            let name = kernel.spec().name();
+            assert!(
+                traffic < 1.05 * allowed,
+                "{name}: {traffic} of {allowed} GB/s"
+            );
+            println!("{name}: {traffic:.1} of {allowed:.1} GB/s");
+        }
+    }
 }

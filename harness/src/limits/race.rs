@@ -1,7 +1,10 @@
 //! What runs in the one interleaved race of the limits, and what its rounds say of each case.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use bitgauge_engine::model::Group;
 
 use super::products::{self, SmallProduct};
 use super::tokens::Cases;
@@ -23,6 +26,8 @@ pub struct MachineLimits {
     bandwidth: Vec<(usize, Found)>,
     /// Dot products on one thread.
     peaks: Vec<(Instruction, Found)>,
+    /// Vector instructions, by bytes of a vector and threads.
+    issue: Vec<(usize, usize, Found)>,
 }
 
 impl MachineLimits {
@@ -42,7 +47,21 @@ impl MachineLimits {
             .into_iter()
             .map(|i| (i, yardsticks::dot_peak(i, 1)))
             .collect();
-        Self { bandwidth, peaks }
+        let layers = plan.model.layers().iter();
+        let kernels = layers.flat_map(|layer| Group::ALL.map(|group| layer.projection(group)));
+        let vectors: BTreeSet<usize> = kernels
+            .filter_map(|projection| Some(projection.matrix().kernel().spec().mix()?.vector))
+            .collect();
+        let issue = vectors.iter().flat_map(|&vector| {
+            counts
+                .iter()
+                .map(move |&threads| (vector, threads, yardsticks::issue_rate(vector, threads)))
+        });
+        Self {
+            bandwidth,
+            peaks,
+            issue: issue.collect(),
+        }
     }
 }
 
@@ -82,6 +101,7 @@ pub struct Places {
     pub greedy: Vec<Place>,
     bandwidth: Vec<Result<Place, Unavailable>>,
     peaks: Vec<Result<Place, Unavailable>>,
+    issue: Vec<Result<Place, Unavailable>>,
     /// The small product of the naive kernel.
     pub naive: Place,
     /// The same by scalar tables.
@@ -156,6 +176,9 @@ impl<'m> Contestants<'m> {
             peaks: (self.machine.peaks.iter_mut())
                 .map(|(_, found)| field.enter_found(found))
                 .collect(),
+            issue: (self.machine.issue.iter_mut())
+                .map(|(_, _, found)| field.enter_found(found))
+                .collect(),
             naive: field.enter("naive", small, &mut self.naive),
             tables: field.enter("tmac-scalar", small, &mut self.tables),
         };
@@ -178,6 +201,7 @@ impl<'m> Contestants<'m> {
         };
         let bandwidth = self.machine.bandwidth.iter().zip(&places.bandwidth);
         let peaks = self.machine.peaks.iter().zip(&places.peaks);
+        let issue = self.machine.issue.iter().zip(&places.issue);
         Yardsticks {
             read_bandwidth: bandwidth
                 .map(|((threads, found), place)| run::Yardstick {
@@ -190,6 +214,13 @@ impl<'m> Contestants<'m> {
                 .map(|((instruction, _), place)| run::Yardstick {
                     isa: instruction.name().to_owned(),
                     threads: 1,
+                    value: rate(place),
+                })
+                .collect(),
+            issue: issue
+                .map(|((vector, threads, _), place)| run::Yardstick {
+                    isa: run::vectors(*vector),
+                    threads: *threads,
                     value: rate(place),
                 })
                 .collect(),

@@ -85,7 +85,8 @@ pub fn all(seen: &Seen<'_>) -> Vec<Target> {
     out
 }
 
-/// The product that is furthest from the read bandwidth.
+/// The product that is furthest from its limit: the read bandwidth or, where that is lower, what the
+/// kernel's vector instructions allow.
 fn products(seen: &Seen<'_>, threads: usize) -> Target {
     let bandwidth = seen.yardsticks.bandwidth(threads);
     let here = seen.products.iter().filter(|p| p.threads == threads);
@@ -100,7 +101,12 @@ fn products(seen: &Seen<'_>, threads: usize) -> Target {
             high: rate(us.low),
             ..*us
         };
-        Some((p.name.clone(), of(&gb_s, bandwidth?)))
+        let bandwidth = bandwidth?;
+        let name = match p.is_bound_by_issue(bandwidth) {
+            true => format!("{}, whose instructions allow less than that", p.name),
+            false => p.name.clone(),
+        };
+        Some((name, of(&gb_s, p.limit(bandwidth))))
     });
     let least = each.min_by(|a, b| a.1.value.total_cmp(&b.1.value));
     let (name, figure) = match least {
@@ -110,7 +116,8 @@ fn products(seen: &Seen<'_>, threads: usize) -> Target {
     of_bandwidth(
         &format!("products-{threads}"),
         format!(
-            "each product of a token, of the read bandwidth, {}; the least{name}",
+            "each product of a token, of the read bandwidth or what its instructions allow, {}; the \
+             least{name}",
             on(threads)
         ),
         PRODUCT,
@@ -261,6 +268,7 @@ mod tests {
                 value: Measured::Is(estimate(10.0, 9.9, 10.1)),
             }],
             int8_peak: Vec::new(),
+            issue: Vec::new(),
             naive: Vec::new(),
         }
     }
@@ -278,6 +286,7 @@ mod tests {
             gb_s: unavailable(),
             gweights_s: unavailable(),
             percent_of_bandwidth: unavailable(),
+            issue_gb_s: Measured::default(),
             gops: unavailable(),
             bits_per_weight: 2.0,
         }
@@ -350,6 +359,25 @@ mod tests {
         assert!((figure.high - 100.0 / 1.24 / 0.99).abs() < 1e-9);
         let all = targets(&[fast], &tokens, true);
         assert_eq!(of_id(&all, "products-1").verdict, Verdict::Confirmed);
+    }
+
+    #[test]
+    fn instructions_that_allow_less_than_the_bandwidth_are_the_limit() {
+        // 10 GB/s can be read; 1.25 µs are 8 GB/s.
+        for (allowed, percent, bound) in [(8.5, 94.1, true), (12.0, 80.0, false)] {
+            let mut product = product("slow", estimate(1.25, 1.24, 1.26));
+            product.issue_gb_s = Measured::Is(estimate(allowed, allowed, allowed));
+            let all = targets(
+                &[product],
+                &[token(Choice::Full, 1, estimate(8.7, 8.7, 8.7))],
+                true,
+            );
+            let target = of_id(&all, "products-1");
+            let figure = target.figure.get().unwrap();
+            assert!((figure.value - percent).abs() < 0.05, "{figure:?}");
+            assert_eq!(target.text.contains("whose instructions allow less"), bound);
+            assert_eq!(target.verdict == Verdict::Confirmed, bound);
+        }
     }
 
     #[test]

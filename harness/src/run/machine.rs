@@ -144,6 +144,9 @@ pub struct Yardsticks {
     pub read_bandwidth: Vec<Yardstick>,
     /// Peak of int8 dot products in GOPS (a multiply-add is 2 operations).
     pub int8_peak: Vec<Yardstick>,
+    /// Vector instructions issued, in 10^9 a second, for each size of vectors that the kernels use.
+    #[serde(default)]
+    pub issue: Vec<Yardstick>,
     /// The naive kernel in GOPS.
     pub naive: Vec<Yardstick>,
 }
@@ -156,6 +159,18 @@ impl Yardsticks {
             .find(|y| y.threads == threads)
             .and_then(|y| y.value.get())
     }
+
+    /// Vectors of so many bytes that this many threads issue, 10^9 a second.
+    pub fn issue(&self, vector: usize, threads: usize) -> Measured<Estimate> {
+        let here = |y: &&Yardstick| y.isa == vectors(vector) && y.threads == threads;
+        let found = self.issue.iter().find(here);
+        found.map_or_else(Measured::default, |y| y.value.clone())
+    }
+}
+
+/// How the yardsticks name vectors of so many bytes.
+pub fn vectors(bytes: usize) -> String {
+    format!("{} bits", 8 * bytes)
 }
 
 /// One limit.

@@ -35,7 +35,7 @@ pub use ladder::{
 pub use latency::{Latency, LatencyTarget, PartTimes, TimedModel, TokenTimes};
 pub use machine::{
     KernelRow, MachineSummary, ModelSummary, Origin, Selected, Selection, Settings, Tool,
-    Yardstick, Yardsticks, rfc3339,
+    Yardstick, Yardsticks, rfc3339, vectors,
 };
 pub use measured::{Estimate, Measured, Range};
 pub use profile::{

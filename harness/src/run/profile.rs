@@ -147,10 +147,30 @@ pub struct Product {
     pub gweights_s: Measured<f64>,
     /// Per cent of the read bandwidth with as many threads, measured in this run, 0 to 100.
     pub percent_of_bandwidth: Measured<f64>,
+    /// Bytes of weights per second, GB/s, for which as many threads issue the vector instructions of
+    /// the kernel's [mix](bitgauge_engine::kernels::Mix), were there nothing else to do.
+    #[serde(default)]
+    pub issue_gb_s: Measured<Estimate>,
     /// 10^9 operations per second (a multiply-add is 2).
     pub gops: Measured<f64>,
     /// Bits per weight as packed.
     pub bits_per_weight: f64,
+}
+
+impl Product {
+    /// Whether the kernel's instructions allow less than reading its weights at `bandwidth` GB/s.
+    pub fn is_bound_by_issue(&self, bandwidth: &Estimate) -> bool {
+        let issue = self.issue_gb_s.get();
+        issue.is_some_and(|issue| issue.value < bandwidth.value)
+    }
+
+    /// The lower of both, GB/s.
+    pub fn limit<'a>(&'a self, bandwidth: &'a Estimate) -> &'a Estimate {
+        let issue = self.issue_gb_s.get();
+        issue
+            .filter(|_| self.is_bound_by_issue(bandwidth))
+            .unwrap_or(bandwidth)
+    }
 }
 
 /// One product of a batch of tokens, on one thread.

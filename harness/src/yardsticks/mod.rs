@@ -11,6 +11,9 @@ mod dot;
 mod dot_amx;
 #[cfg(target_arch = "x86_64")]
 mod dot_x86;
+mod issue;
+#[cfg(target_arch = "x86_64")]
+mod issue_x86;
 mod pages;
 mod read;
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +22,7 @@ mod team;
 
 pub use chase::{Chase, LOADS, load_latency};
 pub use dot::{Instruction, dot_peak};
+pub use issue::issue_rate;
 pub use read::{Limit, ReadBuffer, ReadVariant, best_read_bandwidth, read_bandwidth};
 
 use crate::measure::{Answer, Failure, Timed, Tolerance, Verified};
@@ -51,7 +55,7 @@ pub enum Unit {
     /// 1e9 bytes a second.
     #[serde(rename = "GB/s")]
     GigabytesPerSecond,
-    /// 1e9 operations a second; one multiply-add is two.
+    /// 1e9 operations a second; one multiply-add is two, one instruction of [`issue_rate`] is one.
     #[serde(rename = "GOPS")]
     GigaOpsPerSecond,
 }

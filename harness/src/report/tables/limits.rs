@@ -53,6 +53,7 @@ pub fn products(products: &[Product]) -> Table {
             ("us", "µs", Estimate),
             ("gb_s", "GB/s", Number),
             ("percent_of_bandwidth", "% of read bandwidth", Number),
+            ("issue_gb_s", "GB/s its instructions allow", Number),
             ("gweights_s", "Gweights/s", Number),
             ("gops", "GOPS", Number),
             ("bits_per_weight", "Bits per weight", Number),
@@ -71,6 +72,7 @@ pub fn products(products: &[Product]) -> Table {
             Cell::estimate(&p.us),
             Cell::number(&p.gb_s),
             Cell::number(&p.percent_of_bandwidth),
+            Cell::number(&p.issue_gb_s.clone().map(|allowed| allowed.value)),
             Cell::number(&p.gweights_s),
             Cell::number(&p.gops),
             Cell::Number(p.bits_per_weight),
@@ -182,9 +184,10 @@ pub fn yardsticks(y: &Yardsticks) -> Table {
             ("value", "Value", Estimate),
         ],
     );
-    let lists: [(&str, &str, &[Yardstick]); 3] = [
+    let lists: [(&str, &str, &[Yardstick]); 4] = [
         ("read bandwidth", "GB/s", &y.read_bandwidth),
         ("int8 dot product", "GOPS", &y.int8_peak),
+        ("vector instructions", "10^9/s", &y.issue),
         ("naive kernel", "GOPS", &y.naive),
     ];
     for (what, unit, list) in lists {
