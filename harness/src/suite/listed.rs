@@ -23,13 +23,14 @@ const FEW: &str = "prefill-7/512x2560";
 
 /// Operations on one thread, as one token needs them, or a part of it; and what loading and choosing
 /// by chance take.
-const OPERATIONS: [&str; 9] = [
+const OPERATIONS: [&str; 10] = [
     "rms_norm/1x2560",
     "quantize/1x2560",
     "quantize/1x6912",
     "relu2/1x1728",
     "softmax/20x256",
     "rotate/25x128",
+    "attention_bf16/1x640",
     "attention_int8/1x640",
     "pack/128x2560",
     "sample/1x4096",
@@ -91,7 +92,7 @@ mod tests {
             let kernels = available().count() - 1;
             assert_eq!(
                 suite.len(),
-                3 * kernels + 10 + others,
+                3 * kernels + 11 + others,
                 "on {threads} threads"
             );
             // An AVX2 machine runs three kernels besides its fastest.
