@@ -23,6 +23,7 @@ pub mod kernels;
 pub mod matrix;
 pub mod model;
 pub mod ops;
+mod packing;
 pub mod prefetch;
 pub mod sampler;
 pub mod session;

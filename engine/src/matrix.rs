@@ -80,7 +80,7 @@ impl Clone for Matrix {
 impl Matrix {
     /// Packs `trits` for `kernel`. Where there is no memory for it the process ends, as with `Vec`.
     pub fn pack(kernel: Kernel, trits: &Trits) -> Self {
-        let memory = kernel.pack(trits);
+        let memory = kernel.spec().pack(trits);
         Self {
             kernel,
             rows: trits.rows(),
@@ -88,16 +88,6 @@ impl Matrix {
             weights: 0..memory.len(),
             memory: Arc::new(memory),
         }
-    }
-
-    /// As [`Matrix::pack`], or the bytes that there is no memory for. A kernel's `pack` can't say so,
-    /// so that its memory is asked for and given back first.
-    pub(crate) fn try_pack(kernel: Kernel, trits: &Trits) -> Result<Self, usize> {
-        if let Some(layout) = kernel.spec().layout() {
-            let bytes = (layout.bytes)(trits.rows(), trits.cols());
-            Aligned::try_zeroed(bytes).ok_or(bytes)?;
-        }
-        Ok(Self::pack(kernel, trits))
     }
 
     /// Moves the weights of matrices that are read one after the other next to each other. Where there

@@ -10,7 +10,7 @@ use crate::isa::Isa;
 use crate::kernels::Kernel;
 use crate::matrix::Matrix;
 use crate::ops::Rope;
-use crate::trits::{self, Trits};
+use crate::packing;
 use std::sync::Arc;
 
 /// Layers that are loaded at once at most: each holds a matrix at one byte a weight for a moment,
@@ -84,7 +84,7 @@ pub trait Source: Sync {
     ) -> Result<(Vec<i8>, WeightScale), CheckpointError> {
         let mut trits = Vec::new();
         let what = || format!("layer {layer}, the trits of {}", linear.name());
-        make_room(&mut trits, linear.shape(self.config()), what)?;
+        packing::make_room(&mut trits, linear.shape(self.config()), what)?;
         let scale = self.read_linear(layer, linear, &mut trits)?;
         Ok((trits, scale))
     }
@@ -463,22 +463,7 @@ impl Model {
     }
 }
 
-/// Makes `trits` as long as a matrix of a shape; what it holds then is any trits. A `Vec` by itself ends
-/// the process where there is no memory.
-fn make_room(
-    trits: &mut Vec<i8>,
-    (rows, cols): (usize, usize),
-    what: impl Fn() -> String,
-) -> Result<(), CheckpointError> {
-    let bytes = rows.saturating_mul(cols);
-    let more = bytes.saturating_sub(trits.len());
-    let room = trits.try_reserve_exact(more);
-    room.map_err(|_| no_memory(what(), bytes))?;
-    trits.resize(bytes, 0);
-    Ok(())
-}
-
-fn no_memory(what: String, bytes: usize) -> CheckpointError {
+pub(crate) fn no_memory(what: String, bytes: usize) -> CheckpointError {
     CheckpointError::NoMemory { what, bytes }
 }
 
@@ -491,43 +476,9 @@ fn load_layer(
 ) -> Result<Layer, Error> {
     let config = source.config();
     let kernels = Group::ALL.map(|group| dispatch.choose(&Place::of(config, layer, group)));
-    let mut project = |group: Group| -> Result<Projection, Error> {
-        let (rows, cols) = group.shape(config);
-        let what = || format!("layer {layer}, {}", group.name());
-        make_room(trits, (rows, cols), what)?;
-        let mut parts = Vec::new();
-        let mut rest = &mut trits[..];
-        for &linear in group.linears() {
-            let rows = linear.shape(config).0;
-            let (part, after) = rest.split_at_mut(rows * cols);
-            rest = after;
-            let scale = source.read_linear(layer, linear, part)?;
-            trits::check(rows, cols, part).map_err(|source| Error::Trits {
-                layer,
-                linear,
-                source,
-            })?;
-            parts.push((rows, scale));
-        }
-        let stacked = Trits::checked(rows, cols, std::mem::take(trits));
-        let matrix = Matrix::try_pack(kernels[group as usize], &stacked)
-            .map_err(|bytes| no_memory(what(), bytes))?;
-        *trits = stacked.into_values();
-        Ok(Projection { matrix, parts })
-    };
     let projections = match source.packed_layer(layer, kernels)? {
         Some(projections) => projections,
-        None => {
-            let mut projections = [
-                project(Group::Qkv)?,
-                project(Group::O)?,
-                project(Group::GateUp)?,
-                project(Group::Down)?,
-            ];
-            Matrix::try_gather(matrices(&mut projections))
-                .map_err(|bytes| no_memory(format!("layer {layer}"), bytes))?;
-            projections
-        }
+        None => packing::layer(source, kernels, layer, trits)?,
     };
     Ok(Layer {
         input_norm: source.norm(layer, Norm::Input)?,
@@ -540,7 +491,7 @@ fn load_layer(
 
 /// The matrices of a layer, to be brought next to each other: on large pages, each by itself would
 /// waste a part of its last one.
-fn matrices(projections: &mut [Projection; 4]) -> [&mut Matrix; 4] {
+pub(crate) fn matrices(projections: &mut [Projection; 4]) -> [&mut Matrix; 4] {
     projections.each_mut().map(|p| &mut p.matrix)
 }
 

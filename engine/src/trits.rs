@@ -1,5 +1,7 @@
 //! Ternary matrices before packing.
 
+use crate::float::versions;
+
 /// A dense ternary matrix: `rows` outputs by `cols` inputs, row-major, each value -1, 0 or +1.
 ///
 /// It lives only between a weight source and [`Matrix::pack`](crate::matrix::Matrix::pack).
@@ -52,9 +54,10 @@ impl Trits {
         Ok(Self { rows, cols, values })
     }
 
-    /// Takes `values` that [`check`] has found to be right, in one piece or in several.
+    /// Takes `values` that [`check`] has found to be right, in one piece or in several; there may be
+    /// more behind them.
     pub(crate) fn checked(rows: usize, cols: usize, values: Vec<i8>) -> Self {
-        assert_eq!(values.len(), rows * cols, "pieces that were checked");
+        assert!(values.len() >= rows * cols, "pieces that were checked");
         Self { rows, cols, values }
     }
 
@@ -79,6 +82,20 @@ impl Trits {
     }
 }
 
+fn wrong(value: &i8) -> bool {
+    !(-1..=1).contains(value)
+}
+
+versions! {
+    /// Whether a value is no trit.
+    fn any_wrong(values: &[i8]) -> bool = any_wrong_body
+}
+
+#[inline(always)]
+fn any_wrong_body(values: &[i8]) -> bool {
+    values.iter().fold(false, |any, value| any | wrong(value))
+}
+
 /// Whether `values` are a matrix of `rows` x `cols` trits.
 ///
 /// # Errors
@@ -91,12 +108,9 @@ pub(crate) fn check(rows: usize, cols: usize, values: &[i8]) -> Result<(), Trits
             got: values.len(),
         });
     }
-    let wrong = |v: &i8| !(-1..=1).contains(v);
     // A search that may stop anywhere looks at one value at a time; whole chunks are looked at
     // in vectors.
-    let chunk = values
-        .chunks(CHUNK)
-        .position(|c| c.iter().fold(false, |any, v| any | wrong(v)));
+    let chunk = values.chunks(CHUNK).position(any_wrong);
     let first = chunk.map_or(values.len(), |c| c * CHUNK);
     if let Some(at) = values[first..].iter().position(wrong) {
         let at = first + at;

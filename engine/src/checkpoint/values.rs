@@ -3,6 +3,7 @@
 use half::f16;
 
 use crate::buffer::Buffer;
+use crate::float::versions;
 
 /// A tensor of real numbers, row-major. What a file holds as F16 is widened.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,12 +115,34 @@ pub(super) fn decode_f32(out: &mut [f32], bytes: &[u8]) -> Result<(), InvalidAt>
 /// The four codes of a byte belong to rows a quarter of the matrix apart, so
 /// that each pair of bits, taken through all bytes, is a quarter of the output.
 pub(super) fn decode_trits(out: &mut [i8], packed: &[u8]) -> Result<(), InvalidAt> {
-    for (quarter, out) in out.chunks_mut(packed.len()).enumerate() {
-        let trit = |[byte]: [u8; 1]| ((byte >> (2 * quarter)) & 3) as i8 - 1;
-        decode(out, packed, trit, |trit| trit > 1)
-            .map_err(|InvalidAt(i)| InvalidAt(quarter * packed.len() + i))?;
+    let quarter = packed.len().max(1);
+    let mut sound = true;
+    for (b, packed) in packed.chunks(BLOCK).enumerate() {
+        for (q, out) in out.chunks_mut(quarter).enumerate() {
+            let out = &mut out[b * BLOCK..][..packed.len()];
+            sound &= trits_of(packed, 2 * q as u32, out);
+        }
     }
-    Ok(())
+    match sound {
+        true => Ok(()),
+        false => {
+            let first = out.iter().position(|&trit| trit > 1);
+            Err(InvalidAt(first.expect("a code 3, of which there is one")))
+        }
+    }
+}
+
+versions! {
+    /// The trits of two bits of each byte, `shift` from the lowest; whether all are trits.
+    fn trits_of(packed: &[u8], shift: u32, out: &mut [i8]) -> bool = trits_of_body
+}
+
+#[inline(always)]
+fn trits_of_body(packed: &[u8], shift: u32, out: &mut [i8]) -> bool {
+    for (trit, &byte) in out.iter_mut().zip(packed) {
+        *trit = ((byte >> shift) & 3) as i8 - 1;
+    }
+    out.iter().fold(true, |sound, &trit| sound & (trit <= 1))
 }
 
 /// The trits, row-major, of a matrix packed as `[N/4, K]` bytes: bits 2j and

@@ -168,9 +168,10 @@ impl Rest {
 impl Slot<'_> {
     /// Takes a few bits of what is left of a row.
     pub fn take(mut self, rest: &mut Rest) {
-        let sampled = rest.values.chunks(SAMPLED).step_by(EVERY).flatten();
         rest.sample.clear();
-        rest.sample.extend(sampled);
+        for values in rest.values.chunks(SAMPLED).step_by(EVERY) {
+            rest.sample.extend_from_slice(values);
+        }
         let mut step = self.step(&rest.sample);
         let mut left = self.encode(step, rest);
         // A sample may mislead; all values can't. What is not a number goes either way.
@@ -194,7 +195,7 @@ impl Slot<'_> {
     /// The step whose levels leave little of `values`, or 0, which leaves all.
     fn step(&self, values: &[f64]) -> f32 {
         let reach = self.reach();
-        let largest = values.iter().fold(0f64, |m, v| m.max(v.abs()));
+        let largest = largest(values);
         let (mut best, mut least) = (0f32, squares_left(values, 0.0, reach));
         let (mut step, mut before) = (largest / reach, f64::INFINITY);
         loop {
@@ -253,6 +254,24 @@ fn left(value: f64, below: f64, step: f64) -> f64 {
 
 /// Sums that are kept side by side.
 const LANES: usize = 16;
+
+versions! {
+    /// The largest magnitude of `values`.
+    fn largest(values: &[f64]) -> f64 = largest_body
+}
+
+#[inline(always)]
+fn largest_body(values: &[f64]) -> f64 {
+    let larger = |m: f64, v: &f64| if v.abs() > m { v.abs() } else { m };
+    let mut lanes = [0f64; LANES];
+    let (chunks, tail) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, v);
+        }
+    }
+    lanes.iter().chain(tail).fold(0.0, larger)
+}
 
 versions! {
     /// The sum of squares of what levels of a step leave of `values`.

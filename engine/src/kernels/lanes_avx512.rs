@@ -13,7 +13,6 @@ use std::ops::Range;
 
 use super::layout::Place;
 use super::prepare::Preparation;
-use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::trits::Trits;
 
@@ -36,26 +35,34 @@ pub(super) fn lines<const F: usize>(cols: usize) -> usize {
 /// arithmetic on words carries nothing from one into the next.
 ///
 /// Field `f` of byte `4 r + j` of a line is row `r`, column `4 f + j` of the line's columns.
-pub(super) fn pack<const F: usize>(trits: &Trits, bytes: impl Fn([u32; F]) -> u32) -> Aligned {
+pub(super) fn pack<const F: usize>(
+    trits: &Trits,
+    packed: &mut [u8],
+    bytes: impl Fn([u32; F]) -> u32,
+) {
     let lines = lines::<F>(trits.cols());
-    let tiles = trits.rows().div_ceil(ROWS);
-    let mut packed = Aligned::zeroed(tiles * lines * LINE);
-    let (all, _) = packed.as_mut_slice::<u8>().as_chunks_mut::<LINE>();
+    let (all, _) = packed.as_chunks_mut::<LINE>();
     for (tile, lines) in all.chunks_exact_mut(lines).enumerate() {
         for row in tile * ROWS..trits.rows().min((tile + 1) * ROWS) {
             let (quads, tail) = trits.row(row).as_chunks::<QUAD>();
-            let mut last = [0; QUAD];
-            last[..tail.len()].copy_from_slice(tail);
-            let mut words = quads.iter().chain([&last]).map(|&quad| codes(quad));
-            for line in lines.iter_mut() {
-                // Outside of the matrix any code will do: the activations there are 0.
-                let fields = std::array::from_fn(|_| words.next().unwrap_or(0));
+            let (whole, some) = quads.as_chunks::<F>();
+            let (first, last) = lines.split_at_mut(whole.len());
+            let put = |line: &mut [u8; LINE], fields| {
                 let at = row % ROWS * QUAD;
                 line[at..at + QUAD].copy_from_slice(&bytes(fields).to_le_bytes());
+            };
+            for (line, quads) in first.iter_mut().zip(whole) {
+                put(line, quads.map(codes));
+            }
+            if let [line] = last {
+                // Outside of the matrix any code will do: the activations there are 0.
+                let mut quad = [0; QUAD];
+                quad[..tail.len()].copy_from_slice(tail);
+                let mut words = some.iter().chain([&quad]).map(|&quad| codes(quad));
+                put(line, std::array::from_fn(|_| words.next().unwrap_or(0)));
             }
         }
     }
-    packed
 }
 
 /// Bytes of a packed matrix.

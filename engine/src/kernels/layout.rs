@@ -9,6 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) struct Layout {
     /// Bytes of a matrix of so many rows and columns.
     pub bytes: fn(usize, usize) -> usize,
+    /// Packs a matrix into as many bytes, which are zero before.
+    pub pack: fn(&Trits, &mut [u8]),
     /// The code, trit + 1, of a weight of sound bytes.
     pub code: fn(&[u8], Place) -> u8,
     /// Whether all codes in the bytes are those of trits. Bytes come in pairs, from an even place on.
@@ -79,7 +81,7 @@ pub(crate) fn fingerprint(spec: &Spec) -> String {
     let mut state = 1;
     let trit = |_| (split_mix(&mut state) % 3) as i8 - 1;
     let trits = (0..SHAPE.0 * SHAPE.1).map(trit).collect();
-    let packed = (spec.pack)(&Trits::checked(SHAPE.0, SHAPE.1, trits));
+    let packed = spec.pack(&Trits::checked(SHAPE.0, SHAPE.1, trits));
     format!("{:016x}", xxh3_64(packed.as_slice()))
 }
 
@@ -108,7 +110,7 @@ mod tests {
                 let mut state = (rows * cols) as u64;
                 let trit = |_| (split_mix(&mut state) % 3) as i8 - 1;
                 let values: Vec<i8> = (0..rows * cols).map(trit).collect();
-                let packed = (spec.pack)(&Trits::new(rows, cols, values.clone()).unwrap());
+                let packed = spec.pack(&Trits::new(rows, cols, values.clone()).unwrap());
                 let bytes = packed.as_slice::<u8>();
                 let name = spec.name();
                 assert_eq!(
@@ -137,7 +139,7 @@ mod tests {
             let (rows, cols) = (192, 18_000);
             let trit = |_| (split_mix(&mut state) % 3) as i8 - 1;
             let values = (0..rows * cols).map(trit).collect();
-            let packed = (spec.pack)(&Trits::checked(rows, cols, values));
+            let packed = spec.pack(&Trits::checked(rows, cols, values));
             // A sound byte is sound beside any other, but for kernels that pack whole words.
             let whole = spec.name() == "tmac-avx512";
             let mut met = vec![false; 1 << 16];

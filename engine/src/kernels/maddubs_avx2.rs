@@ -12,8 +12,7 @@ use std::ops::Range;
 use super::layout::{self, Layout};
 use super::prepare::Preparation;
 use super::token_tables_avx2 as token_tables;
-use super::{Mix, Operands, Spec};
-use crate::aligned::Aligned;
+use super::{Mix, Operands, Packing, Spec};
 use crate::input::Quantized;
 use crate::isa::Isa;
 use crate::prefetch::{self, Distance};
@@ -35,7 +34,6 @@ pub(super) const SPEC: Spec = Spec {
         vector: 32,
         instructions: 13,
     }),
-    pack,
     prepare: Preparation::Shares {
         grain: token_tables::TOKENS,
         shares: token_tables::shares,
@@ -43,8 +41,9 @@ pub(super) const SPEC: Spec = Spec {
         write: prepare,
     },
     rows,
-    layout: Some(Layout {
+    packing: Packing::LaidOut(Layout {
         bytes: |rows, cols| rows.div_ceil(TILE) * steps(cols) * size_of::<Step>(),
+        pack,
         code: |weights, at| {
             let step = at.n / TILE * steps(at.cols) + at.k / STEP;
             let byte = (step * TILE + at.n % TILE) * LANES + at.k % LANES;
@@ -80,11 +79,9 @@ fn steps(cols: usize) -> usize {
 }
 
 /// Tiles of [`TILE`] rows, each of all steps.
-fn pack(trits: &Trits) -> Aligned {
+fn pack(trits: &Trits, packed: &mut [u8]) {
     let steps = steps(trits.cols());
-    let tiles = trits.rows().div_ceil(TILE);
-    let mut packed = Aligned::zeroed(tiles * steps * size_of::<Step>());
-    let tiles = packed.as_mut_slice::<Step>().chunks_exact_mut(steps);
+    let tiles = bytemuck::cast_slice_mut::<u8, Step>(packed).chunks_exact_mut(steps);
     for (i, tile) in tiles.enumerate() {
         for n in i * TILE..trits.rows().min((i + 1) * TILE) {
             for (step, trits) in tile.iter_mut().zip(trits.row(n).chunks(STEP)) {
@@ -96,7 +93,6 @@ fn pack(trits: &Trits) -> Aligned {
             }
         }
     }
-    packed
 }
 
 /// For tables over tokens, where there are enough.

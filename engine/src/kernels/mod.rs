@@ -114,12 +114,18 @@ pub struct Spec {
     scales: bool,
     /// What it issues for one token; `None` where it has no vectors.
     mix: Option<Mix>,
-    pack: Pack,
+    packing: Packing,
     prepare: Preparation,
     /// Preconditions: the machine has the instructions of `isa`, and the weights begin on a cache line.
     rows: unsafe fn(&Operands<'_>, Range<usize>, &mut [i32]),
-    /// `None` for kernels from outside of this crate.
-    layout: Option<Layout>,
+}
+
+/// How a matrix is packed.
+enum Packing {
+    /// By a function from outside of this crate: nobody else knows what its bytes say.
+    Own(Pack),
+    /// In a layout that is known.
+    LaidOut(Layout),
 }
 
 impl Spec {
@@ -136,6 +142,20 @@ impl Spec {
         prepare: Prepare,
         rows: Rows,
     ) -> Self {
+        let packing = Packing::Own(pack);
+        Self::scalar(name, idea, bits_per_weight, tile, packing, prepare, rows)
+    }
+
+    /// As [`Spec::portable`], however it packs.
+    const fn scalar(
+        name: &'static str,
+        idea: &'static str,
+        bits_per_weight: f64,
+        tile: usize,
+        packing: Packing,
+        prepare: Prepare,
+        rows: Rows,
+    ) -> Self {
         Self {
             name,
             idea,
@@ -145,22 +165,30 @@ impl Spec {
             rows_of_a_call: |_| 0,
             scales: false,
             mix: None,
-            pack,
+            packing,
             prepare: Preparation::Whole(prepare),
             rows,
-            layout: None,
         }
     }
 
-    /// The same, with what its packed bytes say.
-    const fn laid_out(mut self, layout: Layout) -> Self {
-        self.layout = Some(layout);
-        self
+    /// What its packed bytes say; `None` for kernels from outside of this crate.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        match &self.packing {
+            Packing::Own(_) => None,
+            Packing::LaidOut(layout) => Some(layout),
+        }
     }
 
-    /// What its packed bytes say.
-    pub(crate) fn layout(&self) -> Option<&Layout> {
-        self.layout.as_ref()
+    /// Packs a matrix into memory of its own. Where there is none the process ends, as with `Vec`.
+    pub(crate) fn pack(&self, trits: &Trits) -> Aligned {
+        match &self.packing {
+            Packing::Own(pack) => pack(trits),
+            Packing::LaidOut(layout) => {
+                let mut packed = Aligned::zeroed((layout.bytes)(trits.rows(), trits.cols()));
+                (layout.pack)(trits, packed.as_mut_slice());
+                packed
+            }
+        }
     }
 
     /// Stable name, as `--kernel` takes it.
@@ -243,10 +271,6 @@ impl Kernel {
     /// Its row of the table.
     pub fn spec(self) -> &'static Spec {
         self.0
-    }
-
-    pub(crate) fn pack(self, trits: &Trits) -> Aligned {
-        (self.0.pack)(trits)
     }
 
     /// # Panics

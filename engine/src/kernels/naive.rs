@@ -3,46 +3,40 @@
 use std::ops::Range;
 
 use super::layout::{self, Layout};
-use super::{Operands, Spec};
+use super::{Operands, Packing, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::trits::Trits;
 
-pub(super) const SPEC: Spec = Spec::portable(
+pub(super) const SPEC: Spec = Spec::scalar(
     "naive",
     "one weight at a time: unpack two bits, multiply, add",
     2.0,
     1,
-    pack,
+    Packing::LaidOut(Layout {
+        bytes: |rows, cols| rows * row_bytes(cols),
+        pack,
+        code: |weights, at| (weights[at.n * row_bytes(at.cols) + at.k / 4] >> (2 * (at.k % 4))) & 3,
+        sound: layout::pairs_of_bits,
+    }),
     no_tables,
     rows,
-)
-.laid_out(Layout {
-    bytes: |rows, cols| rows * row_bytes(cols),
-    code: |weights, at| (weights[at.n * row_bytes(at.cols) + at.k / 4] >> (2 * (at.k % 4))) & 3,
-    sound: layout::pairs_of_bits,
-});
+);
 
 /// Bytes of one packed row: four codes (trit + 1) a byte, low bits first.
 fn row_bytes(cols: usize) -> usize {
     cols.div_ceil(4)
 }
 
-fn pack(trits: &Trits) -> Aligned {
+fn pack(trits: &Trits, packed: &mut [u8]) {
     let stride = row_bytes(trits.cols());
-    let mut packed = Aligned::zeroed(trits.rows() * stride);
-    for (n, row) in packed
-        .as_mut_slice::<u8>()
-        .chunks_exact_mut(stride)
-        .enumerate()
-    {
+    for (n, row) in packed.chunks_exact_mut(stride).enumerate() {
         for (byte, four) in row.iter_mut().zip(trits.row(n).chunks(4)) {
             for (j, &w) in four.iter().enumerate() {
                 *byte |= ((w + 1) as u8) << (2 * j);
             }
         }
     }
-    packed
 }
 
 /// For kernels that read the activations as they are.

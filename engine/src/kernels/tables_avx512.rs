@@ -1,9 +1,9 @@
 //! Tables over 32 tokens with AVX-512, on the packed weights of `vbmi-avx512`: fewer tokens, and what
 //! is left of more, go its way.
 
-use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
-use super::vbmi_avx512::{FIELDS, LAYOUT, MIX, bytes};
+use super::vbmi_avx512::{FIELDS, LAYOUT, MIX};
+use super::{Packing, Spec};
 use crate::isa::Isa;
 
 pub(super) const SPEC: Spec = Spec {
@@ -15,10 +15,9 @@ pub(super) const SPEC: Spec = Spec {
     rows_of_a_call,
     scales: true,
     mix: Some(MIX),
-    pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::preparation::<FIELDS>(),
     rows,
-    layout: Some(LAYOUT),
+    packing: Packing::LaidOut(LAYOUT),
 };
 
 #[cfg(not(target_arch = "x86_64"))]

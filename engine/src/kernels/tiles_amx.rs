@@ -14,10 +14,10 @@
 
 use std::ops::Range;
 
-use super::Spec;
 use super::lanes_avx512::{self as lanes, ROWS};
 use super::prepare::Preparation;
-use super::vbmi_avx512::{FIELDS, LAYOUT, MIX, bytes};
+use super::vbmi_avx512::{FIELDS, LAYOUT, MIX};
+use super::{Packing, Spec};
 use crate::input::Quantized;
 use crate::isa::Isa;
 
@@ -30,7 +30,6 @@ pub(super) const SPEC: Spec = Spec {
     rows_of_a_call: |_| 0,
     scales: true,
     mix: Some(MIX),
-    pack: |trits| lanes::pack(trits, bytes),
     prepare: Preparation::Shares {
         grain: TOKENS,
         shares: |tokens| tokens,
@@ -38,7 +37,7 @@ pub(super) const SPEC: Spec = Spec {
         write: prepare,
     },
     rows,
-    layout: Some(LAYOUT),
+    packing: Packing::LaidOut(LAYOUT),
 };
 
 /// Columns of a tile register.

@@ -12,8 +12,7 @@ use std::ops::Range;
 
 use super::layout::{self, Layout};
 use super::prepare::Preparation;
-use super::{Mix, Operands, Spec};
-use crate::aligned::Aligned;
+use super::{Mix, Operands, Packing, Spec};
 use crate::input::Quantized;
 use crate::isa::Isa;
 use crate::prefetch;
@@ -31,7 +30,6 @@ pub(super) const SPEC: Spec = Spec {
         vector: 32,
         instructions: 13,
     }),
-    pack,
     prepare: Preparation::Shares {
         grain: 1,
         shares: |tokens| tokens,
@@ -39,8 +37,9 @@ pub(super) const SPEC: Spec = Spec {
         write: prepare,
     },
     rows,
-    layout: Some(Layout {
+    packing: Packing::LaidOut(Layout {
         bytes: |rows, cols| rows.div_ceil(TILE) * units(cols) * UNIT * TILE,
+        pack,
         code: |weights, at| {
             let step = at.n / TILE * units(at.cols) * UNIT + at.k / STEP;
             let indices = weights[step * TILE + at.n % TILE];
@@ -86,11 +85,9 @@ fn units(cols: usize) -> usize {
 }
 
 /// Tiles of [`TILE`] rows, each of all steps.
-fn pack(trits: &Trits) -> Aligned {
+fn pack(trits: &Trits, packed: &mut [u8]) {
     let steps = units(trits.cols()) * UNIT;
-    let tiles = trits.rows().div_ceil(TILE);
-    let mut packed = Aligned::zeroed(tiles * steps * size_of::<Step>());
-    let tiles = packed.as_mut_slice::<Step>().chunks_exact_mut(steps);
+    let tiles = bytemuck::cast_slice_mut::<u8, Step>(packed).chunks_exact_mut(steps);
     for (i, tile) in tiles.enumerate() {
         for n in i * TILE..trits.rows().min((i + 1) * TILE) {
             for (step, trits) in tile.iter_mut().zip(trits.row(n).chunks(STEP)) {
@@ -101,7 +98,6 @@ fn pack(trits: &Trits) -> Aligned {
             }
         }
     }
-    packed
 }
 
 #[target_feature(enable = "avx2")]

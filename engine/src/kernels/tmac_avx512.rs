@@ -11,8 +11,7 @@
 
 use super::layout::{self, Layout};
 use super::prepare::Preparation;
-use super::{Mix, Spec};
-use crate::aligned::Aligned;
+use super::{Mix, Packing, Spec};
 use crate::isa::Isa;
 use crate::trits::Trits;
 
@@ -49,7 +48,6 @@ pub(super) const SPEC: Spec = Spec {
         vector: 64,
         instructions: 8,
     }),
-    pack,
     prepare: Preparation::Shares {
         grain: 1,
         shares: |tokens| tokens,
@@ -57,8 +55,9 @@ pub(super) const SPEC: Spec = Spec {
         write: prepare,
     },
     rows,
-    layout: Some(Layout {
+    packing: Packing::LaidOut(Layout {
         bytes: |rows, cols| rows.div_ceil(ROWS) * cols.div_ceil(COLS) * ROWS * size_of::<u16>(),
+        pack,
         code: |weights, at| {
             let column = at.n / ROWS * at.cols.div_ceil(COLS) + at.k / COLS;
             let byte = (column * ROWS + at.n % ROWS) * size_of::<u16>();
@@ -79,11 +78,9 @@ pub(super) const SPEC: Spec = Spec {
 };
 
 /// `[tile][word of the row][line of the tile][row of the line]`.
-fn pack(trits: &Trits) -> Aligned {
+fn pack(trits: &Trits, packed: &mut [u8]) {
     let words = trits.cols().div_ceil(COLS);
-    let tiles = trits.rows().div_ceil(ROWS);
-    let mut packed = Aligned::zeroed(tiles * words * ROWS * size_of::<u16>());
-    let columns = packed.as_mut_slice::<u16>().chunks_exact_mut(ROWS);
+    let columns = bytemuck::cast_slice_mut::<u8, u16>(packed).chunks_exact_mut(ROWS);
     for (i, column) in columns.enumerate() {
         let (first_row, first_col) = (i / words * ROWS, i % words * COLS);
         for (row, word) in (first_row..trits.rows()).zip(column) {
@@ -96,7 +93,6 @@ fn pack(trits: &Trits) -> Aligned {
             }
         }
     }
-    packed
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -3,26 +3,26 @@
 use std::ops::Range;
 
 use super::layout::{self, Layout, Place};
-use super::{Operands, Spec};
+use super::{Operands, Packing, Spec};
 use crate::aligned::Aligned;
 use crate::input::Quantized;
 use crate::prefetch;
 use crate::trits::Trits;
 
-pub(super) const SPEC: Spec = Spec::portable(
+pub(super) const SPEC: Spec = Spec::scalar(
     "tmac-scalar",
     "five trits a byte index a table of the 243 sums of five activations",
     8.0 / GROUP as f64,
     1,
-    pack,
+    Packing::LaidOut(Layout {
+        bytes: |rows, cols| rows * words(cols) * WORD,
+        pack,
+        code,
+        sound: |bytes| layout::all(bytes, |index| index < 243),
+    }),
     prepare,
     rows,
-)
-.laid_out(Layout {
-    bytes: |rows, cols| rows * words(cols) * WORD,
-    code,
-    sound: |bytes| layout::all(bytes, |index| index < 243),
-});
+);
 
 /// Trits of one index: 3^5 = 243 fit in a byte.
 const GROUP: usize = 5;
@@ -61,11 +61,9 @@ fn words(cols: usize) -> usize {
 }
 
 /// Blocks of [`BLOCK`] words (the last may be shorter), in each the words of all rows.
-fn pack(trits: &Trits) -> Aligned {
-    let (rows, words) = (trits.rows(), words(trits.cols()));
-    let mut packed = Aligned::zeroed(rows * words * WORD);
-    let blocks = packed
-        .as_mut_slice::<Word>()
+fn pack(trits: &Trits, packed: &mut [u8]) {
+    let rows = trits.rows();
+    let blocks = bytemuck::cast_slice_mut::<u8, Word>(packed)
         .chunks_mut(rows * BLOCK)
         .enumerate();
     for (b, block) in blocks {
@@ -78,7 +76,6 @@ fn pack(trits: &Trits) -> Aligned {
             }
         }
     }
-    packed
 }
 
 /// The reverse of [`pack`].

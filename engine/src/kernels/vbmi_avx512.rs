@@ -12,7 +12,7 @@
 
 use super::lanes_avx512::{self as lanes, ROWS};
 use super::layout::{self, Layout};
-use super::{Mix, Spec};
+use super::{Mix, Packing, Spec};
 use crate::isa::Isa;
 
 /// Columns in a byte.
@@ -33,14 +33,14 @@ pub(super) const SPEC: Spec = Spec {
     rows_of_a_call: |_| 0,
     scales: true,
     mix: Some(MIX),
-    pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::preparation::<FIELDS>(),
     rows,
-    layout: Some(LAYOUT),
+    packing: Packing::LaidOut(LAYOUT),
 };
 
 pub(super) const LAYOUT: Layout = Layout {
     bytes: lanes::bytes::<FIELDS>,
+    pack: |trits, packed| lanes::pack(trits, packed, bytes),
     code: |weights, at| {
         let (at, field) = lanes::place::<FIELDS>(at);
         let (high, low) = (weights[at] / SPAN as u8, weights[at] % SPAN as u8);

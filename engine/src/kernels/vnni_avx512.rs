@@ -4,7 +4,7 @@
 
 use super::lanes_avx512::{self as lanes, ROWS};
 use super::layout::{self, Layout};
-use super::{Mix, Spec};
+use super::{Mix, Packing, Spec};
 use crate::isa::Isa;
 
 /// Columns in a byte.
@@ -22,11 +22,11 @@ pub(super) const SPEC: Spec = Spec {
         vector: 64,
         instructions: 8,
     }),
-    pack: |trits| lanes::pack(trits, bytes),
     prepare: lanes::preparation::<FIELDS>(),
     rows,
-    layout: Some(Layout {
+    packing: Packing::LaidOut(Layout {
         bytes: lanes::bytes::<FIELDS>,
+        pack: |trits, packed| lanes::pack(trits, packed, bytes),
         code: |weights, at| {
             let (at, field) = lanes::place::<FIELDS>(at);
             (weights[at] >> (2 * field)) & 3
