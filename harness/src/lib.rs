@@ -10,6 +10,7 @@ pub mod bisect;
 pub mod busy;
 pub mod cache;
 pub mod calibration;
+pub mod case_filter;
 pub mod cli;
 pub mod compare;
 pub mod costs;

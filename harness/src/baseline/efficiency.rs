@@ -9,6 +9,7 @@ use bitgauge_engine::synthetic;
 
 use super::held::{Gate, Gated, not_checked};
 use super::measure::NotPlaced;
+use crate::case_filter::chosen;
 use crate::decoder::judge::Judge;
 use crate::exit::{Exit, Failure};
 use crate::model_source::{ModelSource, tenth};
@@ -162,9 +163,4 @@ impl Gated {
             self.not_gated.push((name, failure.message.clone()));
         }
     }
-}
-
-/// Whether a name holds one of these texts, or there are none.
-pub fn chosen(name: &str, filters: &[String]) -> bool {
-    filters.is_empty() || filters.iter().any(|text| name.contains(text.as_str()))
 }

@@ -14,10 +14,11 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use super::efficiency::Efficiencies;
 use super::file::{Baseline, StoredCase};
 use super::measure::{Effort, NotPlaced, Subject};
 use super::yardstick::Bench;
-use super::{chosen, efficiency::Efficiencies};
+use crate::case_filter::{chosen, idle};
 use crate::compare::{CaseSamples, Outcome, Plan, Standing, Watch};
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
@@ -271,8 +272,7 @@ impl Gate<'_> {
         Ok(gated)
     }
 
-    /// Refuses a filter that holds for nothing, here or in today's suite: it is misspelt, whatever the
-    /// others hold for.
+    /// Refuses a filter that holds for nothing, here or in today's suite.
     fn filters_hold(&self) -> Result<(), Failure> {
         let stored = self.baseline.cases.iter().map(|case| case.id.clone());
         let scaling = self.baseline.scaling.iter().flat_map(|s| &s.points);
@@ -280,11 +280,10 @@ impl Gate<'_> {
             .chain(scaling.map(|point| Efficiencies::name(&point.phase)))
             .chain(self.today().map(|id| id.to_string()))
             .collect();
-        let mut filters = self.filters.iter();
-        match filters.find(|filter| !names.iter().any(|name| name.contains(*filter))) {
+        match idle(&self.filters, &names) {
             None => Ok(()),
-            Some(idle) => Err(Failure::could_not_run(format!(
-                "--case {idle}: the baseline holds no such case, nor does the suite; `bitgauge baseline show` names those there are"
+            Some(text) => Err(Failure::could_not_run(format!(
+                "--case {text}: the baseline holds no such case, nor does the suite; `bitgauge baseline show` names those there are"
             ))),
         }
     }

@@ -16,7 +16,7 @@ pub mod provenance;
 pub(crate) mod tests;
 pub mod yardstick;
 
-pub use efficiency::{BUDGET, Efficiencies, chosen};
+pub use efficiency::{BUDGET, Efficiencies};
 pub use file::{Baseline, BaselineError};
 pub use format::to_json;
 pub use yardstick::{Bench, Kind};

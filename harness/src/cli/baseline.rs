@@ -13,7 +13,8 @@ use super::progress::Progress;
 use super::summaries;
 use crate::baseline::file::{Settings, StoredYardstick, may_write};
 use crate::baseline::measure::{Effort, Plan};
-use crate::baseline::{self, Baseline, Efficiencies, chosen, file::Ratio};
+use crate::baseline::{self, Baseline, Efficiencies, file::Ratio};
+use crate::case_filter::{chosen, idle};
 use crate::exit::{Exit, Failure};
 use crate::history::Line;
 use crate::machine::Machine;
@@ -126,8 +127,7 @@ impl Save {
             .map(CaseId::to_string)
             .chain(phases.iter().map(|p| Efficiencies::name(p.name())))
             .collect();
-        let idle = |text: &&String| !names.iter().any(|name| name.contains(text.as_str()));
-        if let Some(text) = self.case.iter().find(idle) {
+        if let Some(text) = idle(&self.case, &names) {
             return Err(Failure::could_not_run(format!(
                 "--case {text}: no case of the suite has such an id"
             )));

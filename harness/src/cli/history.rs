@@ -101,7 +101,7 @@ fn show(path: &Path, arguments: &Arguments, output: Output) -> Result<Exit, Fail
             path.display()
         )));
     }
-    let wanted = |id: &str| crate::baseline::chosen(id, &arguments.case);
+    let wanted = |id: &str| crate::case_filter::chosen(id, &arguments.case);
     for line in &mut lines.runs {
         line.cases.retain(|case| wanted(&case.id));
     }

@@ -18,7 +18,7 @@ mod output;
 mod progress;
 mod repack;
 mod report;
-mod room;
+pub mod room;
 mod run;
 mod scaling;
 pub mod selection;

@@ -15,7 +15,8 @@ use crate::machine::{Machine, Surroundings};
 pub fn for_one(config: &Config) -> Result<(), Failure> {
     let matrices = if config.tie_word_embeddings { 1 } else { 2 };
     let needed = ternary(config) / 5 + 2 * matrices * vocabulary(config);
-    refuse_beyond(needed, &Machine::detect(), "take a smaller one")
+    let available = obtainable(&Machine::detect());
+    refuse_beyond(ONE, needed, available, "take a smaller one")
 }
 
 /// Refuses a model that a whole run has no room for.
@@ -27,21 +28,38 @@ pub fn for_one(config: &Config) -> Result<(), Failure> {
 /// # Errors
 /// As [`for_one`].
 pub fn for_run(config: &Config, machine: &Machine, quick: bool) -> Result<(), Failure> {
-    let (kernels, helps) = match quick {
-        true => (1, "name a smaller one with --model"),
-        false => (
-            3,
-            "name a smaller one with --model (or give --quick, which needs less)",
-        ),
-    };
+    let kernels = if quick { 1 } else { 3 };
     let needed = kernels * ternary(config) / 4 + 5 * vocabulary(config);
-    refuse_beyond(needed, machine, helps)
+    refuse_beyond(ONE, needed, obtainable(machine), smaller(quick))
 }
 
-fn refuse_beyond(needed: u64, machine: &Machine, helps: &str) -> Result<(), Failure> {
-    match Surroundings::detect().obtainable(machine.memory.available) {
+const ONE: &str = "the model needs";
+
+/// What helps a run, and a ladder by itself.
+pub fn smaller(quick: bool) -> &'static str {
+    match quick {
+        true => "name a smaller one with --model",
+        false => "name a smaller one with --model (or give --quick, which needs less)",
+    }
+}
+
+fn obtainable(machine: &Machine) -> Option<u64> {
+    Surroundings::detect().obtainable(machine.memory.available)
+}
+
+/// Refuses what needs more bytes than are `available`, where that is known: `what` needs them.
+///
+/// # Errors
+/// As [`for_one`].
+pub fn refuse_beyond(
+    what: &str,
+    needed: u64,
+    available: Option<u64>,
+    helps: &str,
+) -> Result<(), Failure> {
+    match available {
         Some(available) if available < needed => Err(Failure::could_not_run(format!(
-            "the model needs about {:.1} GB of memory here and {:.1} GB are available; {helps}",
+            "{what} about {:.1} GB of memory here and {:.1} GB are available; {helps}",
             needed as f64 * 1e-9,
             available as f64 * 1e-9
         ))),

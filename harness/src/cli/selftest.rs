@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::output::Output;
 use super::progress::Progress;
+use crate::case_filter::chosen;
 use crate::exit::{Exit, Failure};
 use crate::machine::Machine;
 use crate::measure::fresh_seed;
@@ -75,10 +76,7 @@ pub fn run(arguments: &Arguments, output: Output) -> Result<Exit, Failure> {
 
 fn selected(items: Vec<Item>, only: &[String]) -> Result<Vec<Item>, Failure> {
     let known: Vec<String> = items.iter().map(|i| i.id.clone()).collect();
-    let selected: Vec<Item> = items
-        .into_iter()
-        .filter(|i| only.is_empty() || only.iter().any(|text| i.id.contains(text.as_str())))
-        .collect();
+    let selected: Vec<Item> = items.into_iter().filter(|i| chosen(&i.id, only)).collect();
     if selected.is_empty() {
         return Err(Failure::could_not_run(format!(
             "no item's name holds {}; there are:\n{}",

@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::{Field, Open, Outcome, Plan, Watch};
+use crate::case_filter::{chosen, idle};
 use crate::exit::{Exit, Failure};
 use crate::machine::{allowed_cpus, with_current_thread_on};
 use crate::measure::{Entrant, Pace, SplitMix64, Trial};
@@ -140,19 +141,16 @@ pub fn run(
     let filters = &pairing.filters;
     if !filters.is_empty() {
         let known = shortened(cases.iter().map(|(id, _)| id.as_str()));
-        // One that holds for nothing is misspelt, whatever the others hold for.
-        let one = |id: &str, filter: &String| id.contains(filter.as_str());
-        let idle = filters.iter().find(|filter| {
-            let common = cases.iter().any(|(id, _)| one(id, filter));
-            !common && !one_sided.iter().any(|(id, _)| one(id, filter))
-        });
-        if let Some(filter) = idle {
-            let filters = filter.clone();
+        let one_sided_names = one_sided.iter().map(|(id, _)| id.as_str());
+        let names: Vec<&str> = (cases.iter().map(|(id, _)| id.as_str()))
+            .chain(one_sided_names)
+            .collect();
+        if let Some(filter) = idle(filters, &names) {
+            let filters = filter.to_owned();
             return Err(PairingError::NothingLeft { filters, known });
         }
-        let passes = |id: &str| filters.iter().any(|filter| one(id, filter));
-        cases.retain(|(id, _)| passes(id));
-        one_sided.retain(|(id, _)| passes(id));
+        cases.retain(|(id, _)| chosen(id, filters));
+        one_sided.retain(|(id, _)| chosen(id, filters));
         if cases.is_empty() {
             let filters = filters.join(" or ");
             return Err(PairingError::NothingLeft { filters, known });

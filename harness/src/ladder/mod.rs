@@ -111,7 +111,14 @@ pub fn run(
     let right = judged.iter().filter(|(_, _, right)| right.is_ok());
     let right: Vec<&Setup> = right.map(|(_, setup, _)| setup).collect();
     let packing = |models| stage("ladder: packing the timed model for each kernel", models);
-    let models = Models::load(plan.source, &right, plan.available_memory, &packing, step)?;
+    let models = Models::load(
+        plan.source,
+        &right,
+        plan.available_memory,
+        plan.quick,
+        &packing,
+        step,
+    )?;
 
     stage(
         "ladder: judging the timed model, and where its time goes",

@@ -8,6 +8,7 @@ use bitgauge_engine::model::{Model, Source, Vocabulary};
 
 use super::definition::{Head, Pages};
 use super::setup::Setup;
+use crate::cli::room;
 use crate::exit::Failure;
 
 /// One model for each kernel and kind of pages.
@@ -23,6 +24,7 @@ impl Models {
         source: &dyn Source,
         setups: &[&Setup],
         available: Option<u64>,
+        quick: bool,
         stage: &dyn Fn(usize),
         step: &dyn Fn(),
     ) -> Result<Self, Failure> {
@@ -33,7 +35,7 @@ impl Models {
             }
         }
         let quantized = setups.iter().any(|setup| setup.head == Head::Quantized);
-        fits(&kinds, quantized, source.config(), available)?;
+        fits(&kinds, quantized, source.config(), available, quick)?;
         stage(kinds.len());
         let vocabulary = || -> Result<_, Failure> {
             let vocabulary = Vocabulary::load(source)?;
@@ -76,6 +78,7 @@ fn fits(
     quantized: bool,
     config: &Config,
     available: Option<u64>,
+    quick: bool,
 ) -> Result<(), Failure> {
     let ternary: usize = config.linears().iter().map(|(_, (n, k))| n * k).sum();
     let ternary = (ternary * config.num_hidden_layers) as f64;
@@ -91,17 +94,12 @@ fn fits(
     let matrices = if config.tie_word_embeddings { 1 } else { 2 };
     let each = 2 * matrices + usize::from(quantized);
     let vocabulary = (config.vocab_size * config.hidden_size * each * vocabularies) as f64;
-    match available {
-        Some(available) if (available as f64) < packed + vocabulary => {
-            Err(Failure::could_not_run(format!(
-                "the ladder's setups need the model in {} ways, about {:.1} GB of memory, and {:.1} GB are available; name a smaller model with --model (or give --quick, which needs less)",
-                kinds.len(),
-                (packed + vocabulary) * 1e-9,
-                available as f64 * 1e-9
-            )))
-        }
-        _ => Ok(()),
-    }
+    let what = format!(
+        "the ladder's setups need the model in {} ways,",
+        kinds.len()
+    );
+    let needed = (packed + vocabulary) as u64;
+    room::refuse_beyond(&what, needed, available, room::smaller(quick))
 }
 
 /// Does `make`, with the memory that it takes on pages of this kind.
@@ -148,13 +146,18 @@ mod tests {
             (&once[..], true, 0.521 + 0.985),
             (&twice[..], true, 2.0 * (0.521 + 0.985)),
         ] {
-            let with =
-                |gigabytes: f64| fits(kinds, quantized, &config, Some((gigabytes * 1e9) as u64));
-            assert!(with(least + 0.01).is_ok(), "{least}");
-            let refused = with(least - 0.01).unwrap_err();
-            assert!(refused.message.contains("--model"), "{}", refused.message);
+            let with = |gigabytes: f64, quick| {
+                let available = Some((gigabytes * 1e9) as u64);
+                fits(kinds, quantized, &config, available, quick)
+            };
+            assert!(with(least + 0.01, false).is_ok(), "{least}");
+            for quick in [false, true] {
+                let refused = with(least - 0.01, quick).unwrap_err();
+                assert!(refused.message.contains("--model"), "{}", refused.message);
+                assert_eq!(refused.message.contains("--quick"), !quick);
+            }
         }
-        assert!(fits(&twice, true, &config, None).is_ok());
+        assert!(fits(&twice, true, &config, None, false).is_ok());
     }
 
     #[cfg(target_os = "linux")]

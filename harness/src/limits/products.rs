@@ -159,8 +159,12 @@ pub fn small_work(plan: &Plan<'_>) -> f64 {
 /// # Errors
 /// When it can't be had or answers wrongly.
 pub fn small(plan: &Plan<'_>, name: &str) -> Result<Verified<SmallProduct>, Failure> {
-    let (rows, cols) = (ROWS, plan.model.config().hidden_size);
-    let mut random = Random::new(plan.seed);
+    small_of(name, plan.model.config().hidden_size, plan.seed)
+}
+
+fn small_of(name: &str, cols: usize, seed: u64) -> Result<Verified<SmallProduct>, Failure> {
+    let rows = ROWS;
+    let mut random = Random::new(seed);
     let (weights, activations) = (random.trits(rows * cols), random.int8s(cols));
     let kernel = Kernel::by_name(name)?;
     let want = oracle::ops::dot_rows(&weights, rows, cols, &activations);
@@ -193,25 +197,14 @@ mod tests {
     /// timed in turns, and the best of each is compared: what is held up counts for neither.
     #[test]
     fn no_kernel_is_faster_than_its_instructions_allow() {
-        let (rows, cols) = (ROWS, 2560);
-        let mut random = Random::new(1);
-        let (weights, activations) = (random.trits(rows * cols), random.int8s(cols));
-        let trits = Trits::new(rows, cols, weights).unwrap();
         for kernel in kernels::available() {
             let Some(mix) = kernel.spec().mix() else {
                 assert_eq!(kernel.spec().isa(), bitgauge_engine::isa::Isa::Portable);
                 continue;
             };
-            let mut input = Input::default();
-            input.set(&activations, cols);
-            input.prepare(kernel);
-            let matrix = Matrix::pack(kernel, &trits);
-            let bytes = matrix.bytes() as f64;
-            let mut case = Verified::without_answer(SmallProduct {
-                matrix,
-                input,
-                sums: vec![0; rows],
-            });
+            let name = kernel.spec().name();
+            let mut case = small_of(name, 2560, 1).unwrap();
+            let bytes = case.case().matrix.bytes() as f64;
             let mut issue = issue_rate(mix.vector, 1).unwrap();
             let issued = issue.case().giga_work_per_iteration();
             let mut both = [
@@ -232,7 +225,6 @@ mod tests {
             };
             let (traffic, rate) = (best(0, bytes * 1e-9), best(1, issued));
             let allowed = rate * mix.vector as f64 / mix.instructions as f64;
-            let name = kernel.spec().name();
             assert!(
                 traffic < 1.05 * allowed,
                 "{name}: {traffic} of {allowed} GB/s"

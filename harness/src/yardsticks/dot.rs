@@ -3,7 +3,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::dot_x86::Kernel;
-use super::{Unavailable, Unit, Yardstick};
+use super::{Unavailable, Yardstick};
 use crate::measure::Verified;
 use bitgauge_engine::isa::Isa;
 use serde::{Deserialize, Serialize};
@@ -76,15 +76,10 @@ pub fn dot_peak(
                 "this processor does not have it, or its system does not grant it",
             ));
         };
-        let workers = (0..threads)
-            .map(|_| Box::new(kernel) as Box<dyn super::Worker>)
-            .collect();
-        let ops = threads as u64 * kernel.ops_per_iteration();
-        Yardstick::verified(name, Unit::GigaOpsPerSecond, ops, workers)
+        Yardstick::of_copies(name, kernel.ops_per_iteration(), kernel, threads)
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let _ = Unit::GigaOpsPerSecond;
         Err(Unavailable::new(name, "not an x86-64 processor"))
     }
 }

@@ -6,7 +6,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::issue_x86::{Adder, PER_ITERATION};
-use super::{Unavailable, Unit, Yardstick};
+use super::{Unavailable, Yardstick};
 use crate::measure::Verified;
 
 /// Vectors of so many bytes added on `threads` threads that start together, in instructions. The
@@ -24,15 +24,10 @@ pub fn issue_rate(vector: usize, threads: usize) -> Result<Verified<Yardstick>, 
                 "this processor has no vectors of that size",
             ));
         };
-        let workers = (0..threads)
-            .map(|_| Box::new(adder) as Box<dyn super::Worker>)
-            .collect();
-        let issued = threads as u64 * PER_ITERATION;
-        Yardstick::verified(name, Unit::GigaOpsPerSecond, issued, workers)
+        Yardstick::of_copies(name, PER_ITERATION, adder, threads)
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let _ = Unit::GigaOpsPerSecond;
         Err(Unavailable::new(name, "not an x86-64 processor"))
     }
 }

@@ -110,6 +110,19 @@ impl Yardstick {
             .map_err(|wrong| Unavailable::new(name, wrong.to_string()))
     }
 
+    /// A copy of `worker` on each thread; it does `each` operations in an iteration.
+    #[cfg(target_arch = "x86_64")]
+    fn of_copies<W: Worker + Copy + 'static>(
+        name: String,
+        each: u64,
+        worker: W,
+        threads: usize,
+    ) -> Result<Verified<Self>, Unavailable> {
+        let workers = (0..threads).map(|_| Box::new(worker) as Box<dyn Worker>);
+        let work = threads as u64 * each;
+        Self::verified(name, Unit::GigaOpsPerSecond, work, workers.collect())
+    }
+
     /// Name that stays the same from run to run, with the thread count.
     pub fn name(&self) -> &str {
         &self.name
